@@ -1,0 +1,169 @@
+r"""What some models can do beyond sampling: score, encode, show their path, continue. What a model lacks cannot be called."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from pushforward.core.data import Condition
+from pushforward.core.errors import InputError
+from pushforward.core.model import Model
+from pushforward.core.noise import Noise, fresh_seed
+
+__all__ = ["Density", "HasCompletion", "HasDensity", "HasLatent", "HasPath"]
+
+
+@dataclass(frozen=True)
+class Density:
+    """What a reported log-likelihood is: never compare two of different kinds or measures without saying so.
+
+    Args:
+        kind: ``exact``; ``bound`` (a lower bound in expectation); ``estimate`` (neither).
+        measure: ``mass`` of gridded or coded data; ``density`` of continuous data; ``mixed`` for rows with both.
+    """
+
+    kind: Literal["exact", "bound", "estimate"]
+    measure: Literal["mass", "density", "mixed"]
+
+
+class HasDensity(Model, ABC):
+    """A model that scores examples."""
+
+    #: What ``log_likelihood`` is, in model units.
+    likelihood: ClassVar[Literal["exact", "bound", "estimate"]] = "exact"
+    #: Whether exp(log_likelihood) is unbiased for the likelihood, so that averaging it over draws tightens the bound
+    #: (Burda et al. 2016, theorem 1). If not, several draws are averaged as logarithms.
+    unbiased: ClassVar[bool] = True
+
+    @abstractmethod
+    def log_likelihood(
+        self, x: Shaped[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
+    ) -> Float[Tensor, "batch"]:
+        """log q(x | c) in nats and model units, or one draw of its bound."""
+
+    def log_prob(
+        self,
+        x: Shaped[Tensor, "batch *shape"],
+        condition: Tensor | int | None = None,
+        *,
+        samples: int = 1,
+        seed: int = 0,
+        batch_size: int = 256,
+    ) -> Float[Tensor, "batch"]:
+        r"""log p(x | c) in nats and data units; what kind of number it is, ``density`` says.
+
+        With K = ``samples`` draws of the noise (dequantisation and latents) a bound becomes
+        :math:`\log \frac{1}{K} \sum_k e^{\ell_k}` (Burda et al. 2016), never looser in expectation.
+
+        Args:
+            x: storage examples.
+            condition: one for all, or one each; None scores under the unconditional model.
+            samples: K.
+            seed: of the noise, fixed so that a score is a number and not a draw.
+            batch_size: how many at a time.
+
+        Raises:
+            InputError: if x or the condition is not of the model's modality.
+        """
+        self.example.check(x)
+        given = self.given(condition, len(x))
+        parts = []
+        with self.at_rest():
+            for first in range(0, len(x), batch_size):
+                rows = x[first : first + batch_size].to(self.device)
+                part = None if given is None else Condition(*(t[first : first + batch_size] for t in given))
+                draws = []
+                for k in range(samples if samples > 1 else 1):
+                    noise = Noise(seed, step=k, rows=len(rows), start=first)
+                    y, log_det = self.fitted.encode(rows, noise=noise, dtype=self.dtype)
+                    draws.append((self.log_likelihood(y, part, noise=noise) + log_det).double())
+                stacked = torch.stack(draws)
+                mean = stacked.logsumexp(0) - math.log(len(draws)) if self.unbiased else stacked.mean(0)
+                parts.append(mean.cpu())
+        return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
+
+    def density(self) -> Density:
+        """The kind and measure of what ``log_prob`` returns."""
+        kind = "bound" if self.likelihood == "exact" and not self.fitted.exact else self.likelihood
+        some, every = self.example.gridded
+        return Density(kind, "mass" if every else "mixed" if some else "density")
+
+
+class HasLatent(Model, ABC):
+    """A model with a code z for every example."""
+
+    @abstractmethod
+    def infer(self, x: Shaped[Tensor, "batch *units"], condition: Condition | None) -> Float[Tensor, "batch *latent"]:
+        """The code of x in model units (the mean of q(z | x, c) where that is a distribution)."""
+
+    @abstractmethod
+    def generate(
+        self, z: Float[Tensor, "batch *latent"], condition: Condition | None
+    ) -> Shaped[Tensor, "batch *units"]:
+        """The example a code stands for, in model units (the mean of p(x | z, c) where that is a distribution)."""
+
+    def encode(self, x: Shaped[Tensor, "batch *shape"], condition: Tensor | int | None = None) -> Tensor:
+        """Codes of storage examples."""
+        self.example.check(x)
+        with self.at_rest():
+            # The middle of the dequantisation cells would do too; a fixed seed keeps codes reproducible.
+            y, _ = self.fitted.encode(x.to(self.device), noise=Noise(0, rows=len(x)), dtype=self.dtype)
+            return self.infer(y, self.given(condition, len(x)))
+
+    def decode(self, z: Float[Tensor, "batch *latent"], condition: Tensor | int | None = None) -> Tensor:
+        """Storage examples of codes."""
+        with self.at_rest():
+            y = self.generate(z.to(self.device, self.dtype), self.given(condition, len(z)))
+            return self.fitted.decode(y, noise=Noise(0, rows=len(z)))
+
+
+class HasPath(Model, ABC):
+    """A model that makes an example in steps."""
+
+    @abstractmethod
+    def trajectory(
+        self, n: int, condition: Condition | None, *, noise: Noise, sampler: Any | None
+    ) -> Iterator[Shaped[Tensor, "n *units"]]:
+        """The states from noise to sample, in model units; the last one is what ``draw`` returns."""
+
+    def path(
+        self, n: int, *, condition: Tensor | int | None = None, seed: int | None = None, sampler: Any | None = None
+    ) -> Shaped[Tensor, "states n *shape"]:
+        """The states from noise to sample, in storage form."""
+        noise = Noise(fresh_seed() if seed is None else seed, rows=n)
+        with self.at_rest():
+            states = [y.clone() for y in self.trajectory(n, self.given(condition, n), noise=noise, sampler=sampler)]
+            return torch.stack([self.fitted.decode(y, noise=noise.part(0, n)) for y in states])
+
+
+class HasCompletion(Model, ABC):
+    """A model of sequences that can go on from a beginning."""
+
+    @abstractmethod
+    def complete(
+        self,
+        prompt: Int[Tensor, "given"],
+        n: int,
+        *,
+        length: int,
+        condition: Tensor | int | None = None,
+        seed: int | None = None,
+        start: int = 0,
+        sampler: Any | None = None,
+    ) -> Int[Tensor, "n given+length"]:
+        """n continuations of ``prompt`` by ``length`` codes each, prompt included, in storage form.
+
+        Raises:
+            InputError: if the prompt holds codes the model does not have.
+        """
+
+
+def require(model: Model, capability: type, verb: str) -> None:
+    """Raise ``InputError`` unless the model has the capability that ``verb`` needs."""
+    if not isinstance(model, capability):
+        raise InputError(f"model: {type(model).__name__} cannot {verb}, expected a model with {capability.__name__}")
