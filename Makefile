@@ -16,13 +16,13 @@ help: ## list the targets
 # --- the environment ---------------------------------------------------------------------------------------------
 # A stamp says that an environment is complete; it is older than pyproject.toml when the dependencies may have changed.
 # torch comes first and by itself, so that one that is there already (a CPU build, say) is kept when its version fits.
-# $(1): what is installed of this project.
+# pip says nothing but errors (-qq). $(1): what is installed of this project.
 define install_into_venv
 	@echo "Installing $(1) into $(VENV) (about a minute; longer where torch has to be downloaded)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$($(BIN)/python -c "import tomllib; \
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check "$$($(BIN)/python -c "import tomllib; \
 	print(*(d for d in tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'] if d.startswith('torch>')))")"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable "$(1)"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable "$(1)"
 endef
 
 $(VENV)/.ready: pyproject.toml

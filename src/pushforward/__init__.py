@@ -1,0 +1,61 @@
+"""pushforward: one contract for every generative model. Fit it, sample it, score it, and see why it works.
+
+    import pushforward as pf
+
+    data = pf.load_data("digits")
+    run = pf.fit("vae", data, budget="20s", seed=0)
+    run.sample(16, seed=0)
+    run.model.log_prob(data.test.x)
+
+Public names are loaded when they are first used: importing the package does not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+#: Where each public name lives.
+_HOME = {
+    "Data": "core.data",
+    "Diverged": "training.metrics",
+    "InputError": "core.errors",
+    "Model": "core.model",
+    "Run": "run.loaded",
+    "Settings": "training.settings",
+    "Stopped": "training.loop",
+    "datasets_available": "datasets.catalogue",
+    "fit": "run.verbs",
+    "load": "run.loaded",
+    "load_data": "datasets.load",
+    "model": "core.model",
+    "models": "zoo",
+    "plan": "run.verbs",
+    "resume": "run.verbs",
+}
+
+__all__ = sorted(_HOME)
+
+if TYPE_CHECKING:
+    from pushforward.core.data import Data
+    from pushforward.core.errors import InputError
+    from pushforward.core.model import Model, model
+    from pushforward.datasets.load import load_data
+    from pushforward.run.loaded import Run, load
+    from pushforward.run.verbs import fit, plan, resume
+    from pushforward.training.loop import Stopped
+    from pushforward.training.metrics import Diverged
+    from pushforward.training.settings import Settings
+    from pushforward.zoo import models
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name == "__version__":
+        return import_module("importlib.metadata").version(__name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return [*globals(), *__all__]

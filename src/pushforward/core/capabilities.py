@@ -141,8 +141,14 @@ class HasPath(Model, ABC):
             return torch.stack([self.fitted.decode(y, noise=noise.part(0, n)) for y in states])
 
 
-class HasCompletion(Model, ABC):
-    """A model of sequences that can go on from a beginning."""
+class HasCompletion(HasDensity, ABC):
+    """A model of sequences, one code after another, that can go on from a beginning."""
+
+    @abstractmethod
+    def log_likelihood_each(
+        self, x: Int[Tensor, "batch codes"], condition: Condition | None
+    ) -> Float[Tensor, "batch codes"]:
+        r"""log q(x_t | x_{<t}, c) of every code, in nats."""
 
     @abstractmethod
     def complete(

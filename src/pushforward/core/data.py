@@ -2,10 +2,10 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Int, Shaped
@@ -138,6 +138,7 @@ class Data:
         valid: used to choose.
         test: used once, to judge.
         notes: what was understood and decided on the way in, one line each, for people.
+        recipe: the arguments of ``load_data`` that load it again (JSON), or None for data given as an object.
         log_density: the true log-density in data units where it is known (toys), ``(B, D) -> (B,)`` in nats.
     """
 
@@ -148,6 +149,7 @@ class Data:
     valid: Split
     test: Split
     notes: tuple[str, ...] = ()
+    recipe: Mapping[str, Any] | None = None
     log_density: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
 
     @cached_property

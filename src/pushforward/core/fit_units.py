@@ -37,7 +37,7 @@ def fit_units(example: Modality, space: Space, x: Tensor) -> Units:
             return _standardise(example, x.double())
         case Table(), "real" | "logit":
             return Scores(example=example, marginals=_marginals(example, x))
-        case (Points() | Table()), "codes":
+        case ((Points() | Table()), "codes"):
             return Bins(example=example, marginals=_marginals(example, x))
         case _:
             return default_units(example, space)
@@ -63,7 +63,7 @@ def default_units(example: Modality, space: Space) -> Units:
             return PixelCodes(example=example)
         case Text(), "codes":
             return Tokens(example=example)
-        case (Points() | Table()), _:
+        case ((Points() | Table()), _):
             raise InputError(f"units: {example.describe()} need units fitted on data, got none (see fit_units)")
         case _:
             raise InputError(f"data: this model works on real numbers and cannot take {example.describe()}")

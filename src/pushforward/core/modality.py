@@ -220,7 +220,9 @@ class Label(Modality):
 
     def check(self, storage: Tensor, name: str = "condition") -> None:
         if storage.ndim != 1 or storage.is_floating_point():
-            raise InputError(f"{name}: got {storage.dtype} of shape {tuple(storage.shape)}, expected whole numbers (B,)")
+            raise InputError(
+                f"{name}: got {storage.dtype} of shape {tuple(storage.shape)}, expected whole numbers (B,)"
+            )
         if storage.numel() and (int(storage.min()) < 0 or int(storage.max()) >= self.size):
             raise InputError(f"{name}: holds a class outside 0 to {self.size - 1}")
 

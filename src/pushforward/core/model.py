@@ -62,6 +62,8 @@ class Model(nn.Module, ABC):
     space: ClassVar[Space] = "real"
     #: A frozen dataclass of ways to draw (temperature, steps, guidance), or None if there is just one way.
     sampler_class: ClassVar[type | None] = None
+    #: A sampler for quick looks while training, where the model's own draw is slow; reports name it.
+    preview: ClassVar[Any | None] = None
     #: Whether a term of the loss depends on the other examples of the batch.
     couples_batch: ClassVar[bool] = False
 

@@ -1,0 +1,80 @@
+"""The whole state of training in one safetensors file, replaced in one step; whatever is killed, a whole one remains."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pushforward.core.errors import InputError
+from pushforward.core.files import read_tensors, write_tensors
+
+__all__ = ["Position", "load_checkpoint", "optimizer_tensors", "restore_optimizer", "save_checkpoint"]
+
+FILE = "state.safetensors"
+
+
+@dataclass
+class Position:
+    """Where training stands: everything that is not a tensor.
+
+    Args:
+        stage: index of the stage.
+        step: steps done over all stages.
+        update: batches drawn so far; names the next batch and its noise.
+        best: lowest validation figure so far.
+        best_step: where it was reached; -1 before the first.
+        seconds: of computing so far.
+    """
+
+    stage: int = 0
+    step: int = 0
+    update: int = 0
+    best: float | None = None
+    best_step: int = -1
+    seconds: float = 0.0
+
+
+def save_checkpoint(folder: Path, position: Position, tensors: dict[str, Tensor]) -> None:
+    """Replace the checkpoint in ``folder``.
+
+    Raises:
+        InputError: if it cannot be written; the one before stays.
+    """
+    folder.mkdir(exist_ok=True)
+    write_tensors(folder / FILE, tensors, {"position": json.dumps(asdict(position))})
+
+
+def load_checkpoint(folder: Path) -> tuple[Position, dict[str, Tensor]] | None:
+    """The checkpoint in ``folder``, or None where none was written yet; parts of killed writes are removed.
+
+    Raises:
+        InputError: if the file is not a whole checkpoint.
+    """
+    for partial in folder.glob(".*.partial"):
+        partial.unlink(missing_ok=True)
+    if not (folder / FILE).exists():
+        return None
+    tensors, metadata = read_tensors(folder / FILE)
+    try:
+        return Position(**json.loads(metadata["position"])), tensors
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{folder / FILE}: is not a checkpoint, expected one written by pushforward") from None
+
+
+def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of an optimiser as named tensors."""
+    state = optimizer.state_dict()["state"]
+    return {f"optimizer.{name}.{index}.{key}": value for index, slots in state.items() for key, value in slots.items()}
+
+
+def restore_optimizer(name: str, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Fill an optimiser from named tensors."""
+    prefix = f"optimizer.{name}."
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith(prefix):
+            index, slot = key.removeprefix(prefix).split(".")
+            state.setdefault(int(index), {})[slot] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

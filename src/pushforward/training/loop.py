@@ -1,0 +1,340 @@
+r"""The loop: stages in sequence, phases in alternation, one gradient step at a time.
+
+    for each stage of the model:            a VQ-VAE, then its prior
+        for each step:
+            for each phase of the stage:    a critic, then a generator
+                x  <- a batch in model units, from noise addressed by (seed, update)
+                theta <- AdamW(theta, gradient of the mean over the batch of the phase's terms)
+            model.after_step(); the average follows
+        every now and then: the validation figure, the best weights, a picture, a checkpoint
+
+Everything random is a function of (seed, update), so the state is weights, averages, optimiser moments and a few counters:
+a run that was stopped anywhere goes on as if it had not been.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from pushforward.core import saving
+from pushforward.core.data import Batch, Data
+from pushforward.core.errors import InputError
+from pushforward.core.model import Model
+from pushforward.core.noise import Noise
+from pushforward.core.stages import Phase, Stage
+from pushforward.training.batches import Batches, hide_conditions
+from pushforward.training.checkpoint import (
+    Position,
+    load_checkpoint,
+    optimizer_tensors,
+    restore_optimizer,
+    save_checkpoint,
+)
+from pushforward.training.interrupts import Interrupts
+from pushforward.training.metrics import Diverged, Means, drop_later
+from pushforward.training.optimizers import Average, adamw, learning_rate
+from pushforward.training.progress import Bar
+from pushforward.training.settings import Settings
+
+__all__ = ["Loop", "Stopped"]
+
+#: Examples a closed form sees at most: past this, sampling error is below 1/300 of a standard deviation.
+SOLVE_ROWS = 100_000
+
+#: Validations (and checkpoints) in a run unless ``validate_every`` says otherwise.
+VALIDATIONS = 20
+
+
+class Stopped(KeyboardInterrupt):
+    """Training was asked to stop, and wrote a checkpoint first."""
+
+
+class Loop:
+    """Trains one model on one data set into one folder.
+
+    Args:
+        model: to be trained in place.
+        data: its train split is learned from.
+        settings: ``steps`` must be set before ``run``; ``calibrate`` finds it from a time.
+        fabric: launched.
+        validate: the held-out figure of a model, lower is better.
+        picture: draws samples of a model into the folder.
+        say: formats a validation figure for people.
+        log: is given every line of the metrics.
+        bar: where progress is shown.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        data: Data,
+        settings: Settings,
+        *,
+        fabric: Fabric,
+        validate: Callable[[Model], float],
+        picture: Callable[[Model, Path], None] = lambda model, folder: None,
+        say: Callable[[float], str] = "{:.4g}".format,
+        log: Callable[[dict], None] = lambda line: None,
+        bar: Bar,
+    ) -> None:
+        self.data, self.settings, self.fabric, self.bar = data, settings, fabric, bar
+        self.validate, self.picture, self.say, self.log = validate, picture, say, log
+        #: Where checkpoint, metrics and best weights go; None keeps nothing.
+        self.folder: Path | None = None
+        #: Steps in all; ``calibrate`` finds them from a time, with the seconds per step beside.
+        self.total, self.pace = settings.steps, None
+        self.position, self.means, self.interrupts = Position(), Means(), Interrupts(fabric)
+        self._drawing = 0.0
+        self._best: dict[str, Tensor] = {}
+        self._tensors: dict[str, Tensor] = {}
+        parts = fabric.world_size * settings.accumulate
+        size = min(settings.batch_size, len(data.train)) // parts * parts
+        if size == 0:
+            raise InputError(
+                f"batch_size: {min(settings.batch_size, len(data.train))} examples cannot be cut in {parts}"
+            )
+        self.batches = Batches(data.train, size, settings.seed)
+        self.model = model
+        self.module = fabric.setup_module(model)
+        self.average = Average(model, settings.ema)
+
+    # -- the loop --------------------------------------------------------------------------------------------------
+
+    def run(self) -> Position:
+        """Train to the end; afterwards ``model`` holds the best weights.
+
+        Raises:
+            Diverged: if the loss leaves the finite numbers.
+            Stopped: on Ctrl-C or SIGTERM, after a checkpoint.
+        """
+        stages = list(self.model.stages())
+        with self.interrupts:
+            for index, stage in enumerate(stages):
+                if index < self.position.stage:
+                    continue
+                if stage.solve is not None:
+                    self._solve(stage)
+                else:
+                    self._descend(stage, self._end_of(index, stages))
+                self.position.stage = index + 1
+                self.checkpoint({})
+        if self._best:
+            self.model.load_state_dict(self._best)
+        return self.position
+
+    def _descend(self, stage: Stage, end: int) -> None:
+        optimizers = self._optimizers(stage)
+        every = self.settings.validate_every or max(-(-self.total // VALIDATIONS), 1)
+        for _ in range(self.position.step, end):
+            began = time.perf_counter()
+            self._step(stage, optimizers)
+            self.position.seconds += time.perf_counter() - began
+            step = self.position.step
+            due = step % every == 0 or step == end
+            if due:
+                self._validate(stage)
+            asked = self.interrupts.asked()
+            if due or asked:
+                self.checkpoint(optimizers)
+            if asked:
+                raise Stopped(f"stopped after step {step} of {self.total}")
+
+    def _step(self, stage: Stage, optimizers: dict[str, Any]) -> None:
+        step = self.position.step
+        self.model.train()
+        self.model.progress = step / max(self.total, 1)
+        rate = learning_rate(step, self.total, warmup=self.settings.warmup, schedule=self.settings.schedule)
+        for phase in stage.phases:
+            if len(stage.phases) > 1:
+                chosen = set(map(id, phase.parameters))
+                for parameter in self.model.parameters():
+                    parameter.requires_grad_(id(parameter) in chosen)
+            for _ in range(phase.repeats):
+                self._update(phase, optimizers[phase.name], rate)
+        if len(stage.phases) > 1:
+            self.model.requires_grad_(True)
+        self.model.after_step()
+        self.position.step += 1
+        self.average.update(self.position.step, last=self.position.step == self.total)
+
+    def _update(self, phase: Phase, optimizer: Any, rate: float) -> None:
+        parts = self.settings.accumulate
+        rows = self.batches.size // self.fabric.world_size // parts
+        for part in range(parts):
+            start = (self.fabric.global_rank * parts + part) * rows
+            batch, noise = self._batch(start, rows)
+            with self.fabric.no_backward_sync(self.module, enabled=part < parts - 1 and self.fabric.world_size > 1):
+                terms = getattr(self.module, phase.terms.__name__)(batch.x, batch.condition, noise=noise)
+                means = {name: term.mean() for name, term in terms.items()}
+                loss = torch.stack(list(means.values())).sum() / parts
+                self.fabric.backward(loss)
+            loss = self.means.add(phase, means, self.position.step)
+            self.bar.update(self.position.step + 1, self.total or None, loss=loss)
+        if limit := self.settings.clip or phase.clip:
+            self.fabric.clip_gradients(self.module, optimizer, max_norm=limit, error_if_nonfinite=False)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * (self.settings.lr or phase.lr)
+        optimizer.step()
+        self.model.zero_grad(set_to_none=True)
+        self.position.update += 1
+
+    def _batch(self, start: int, rows: int) -> tuple[Batch, Noise]:
+        """Rows of the present batch in model units, and the noise the loss goes on drawing from."""
+        update, settings = self.position.update, self.settings
+        noise = Noise(settings.seed, update + 1, rows=rows, start=start)  # step 0 is left to samples of the same seed
+        batch = self.batches.part(update, start, rows).to(self.fabric.device)
+        batch = hide_conditions(batch, settings.drop_condition, noise)
+        with torch.no_grad():
+            x, _ = self.model.fitted.encode(batch.x, noise=noise, dtype=self.model.dtype)
+        return Batch(x, batch.condition), noise
+
+    def _solve(self, stage: Stage) -> None:
+        """Run a closed form (or EM) over whole splits."""
+        assert stage.solve is not None
+        began = time.perf_counter()
+        seed, noise = self.settings.seed, None
+        batches = []
+        for split in (self.data.train, self.data.valid):
+            stored = split.spread(SOLVE_ROWS).to(self.fabric.device)
+            noise = Noise(seed, 1, rows=len(stored.x))
+            x, _ = self.model.fitted.encode(stored.x, noise=noise, dtype=self.model.dtype)
+            batches.append(Batch(x, stored.condition))
+        solver = stage.solve(batches[0], batches[1], noise=Noise(seed, 2, rows=len(batches[0].x)))
+        for number, figure in enumerate(solver, start=1):
+            self.bar.update(number, None, loss=figure)
+            if self.interrupts.asked():
+                raise Stopped(f"stopped in pass {number} of {stage.name!r}, which starts over when resumed")
+        self.position.seconds += time.perf_counter() - began
+        self.average = Average(self.model, 0.0)  # a closed form may have changed the shapes of the weights
+        self._validate(stage)
+
+    # -- validation, checkpoints, metrics ------------------------------------------------------------------------------
+
+    def _validate(self, stage: Stage) -> None:
+        began = time.perf_counter()
+        position = self.position
+        figure = self.validate(self.average.model)
+        if not math.isfinite(figure):
+            raise Diverged(f"training: after step {position.step} the validation figure is {figure:g}; try a lower lr")
+        if position.best is None or figure < position.best:
+            position.best, position.best_step = figure, position.step
+            self._best = {name: t.detach().clone() for name, t in self.average.model.state_dict().items()}
+            if self.folder is not None and self.fabric.is_global_zero:
+                saving.save_folder(self.average.model, self.folder)
+        lap = time.perf_counter()
+        # Pictures cost what they cost, but never more than a twentieth of the training they show.
+        if self.folder is not None and self.fabric.is_global_zero and self._drawing <= position.seconds / 20:
+            self.picture(self.average.model, self.folder)
+            self._drawing += time.perf_counter() - lap
+        self.bar.update(position.step, self.total or None, validation=self.say(figure))
+        position.seconds += time.perf_counter() - began
+        self._record(stage, figure)
+
+    def _record(self, stage: Stage, figure: float) -> None:
+        line = {
+            "step": self.position.step,
+            "stage": stage.name,
+            "seconds": round(self.position.seconds, 3),
+            "validation": figure,
+            "loss": self.means.take(),
+        }
+        if self.folder is not None and self.fabric.is_global_zero:
+            with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            self.log(line)
+
+    def checkpoint(self, optimizers: dict[str, Any]) -> None:
+        """Write the whole state, unless a weight is no longer a number."""
+        states: Any = self.fabric.all_gather(torch.get_rng_state().to(self.fabric.device))
+        if self.folder is None or not self.fabric.is_global_zero:
+            return
+        tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
+        tensors |= {f"average.{name}": t for name, t in self.average.model.state_dict().items()}
+        tensors |= {f"best.{name}": t for name, t in self._best.items()}
+        for name, optimizer in optimizers.items():
+            tensors |= optimizer_tensors(name, optimizer)
+        if not all(torch.isfinite(t).all() for n, t in tensors.items() if n.startswith("model.")):
+            raise Diverged(f"training: after step {self.position.step} a weight is no longer finite; try a lower lr")
+        tensors["random"] = states.reshape(self.fabric.world_size, -1)
+        save_checkpoint(self.folder / "checkpoint", self.position, tensors)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint in the folder; from the start where none was written.
+
+        Raises:
+            InputError: if the checkpoint does not fit the model.
+        """
+        assert self.folder is not None
+        found = load_checkpoint(self.folder / "checkpoint")
+        if found is None:
+            return
+        self.position, self._tensors = found
+        path = self.folder / "checkpoint"
+        for prefix, module in (("model.", self.model), ("average.", self.average.model)):
+            saving.load_weights(module, self._named(prefix), path)
+        self._best = self._named("best.")
+        if self._best and self.fabric.is_global_zero:
+            best = deepcopy(self.average.model)
+            best.load_state_dict(self._best)
+            saving.save_folder(best, self.folder)
+        states = self._tensors["random"]
+        torch.set_rng_state(states[self.fabric.global_rank % len(states)].cpu())
+        if self.fabric.is_global_zero and (self.folder / "metrics.jsonl").exists():
+            drop_later(self.folder / "metrics.jsonl", self.position.step)
+
+    def _named(self, prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): t for name, t in self._tensors.items() if name.startswith(prefix)}
+
+    # -- small parts -----------------------------------------------------------------------------------------------
+
+    def calibrate(self, seconds: float) -> int:
+        """How many steps fit in ``seconds``: a few are made, timed, and undone.
+
+        The time of the validations is set aside. The number is recorded, and the same number of steps repeats the run.
+        """
+        stages = [stage for stage in self.model.stages() if stage.solve is None]
+        if not stages:
+            return 0
+        began = time.perf_counter()
+        kept, random = deepcopy(self.model.state_dict()), torch.get_rng_state()
+        optimizers = self._optimizers(stages[0])
+        self.total, laps = 10**6, []
+        # A twentieth of the budget, or two seconds, is enough to see the pace; the first two steps warm caches.
+        while len(laps) < 4 or time.perf_counter() - began < min(2.0, seconds / 20):
+            lap = time.perf_counter()
+            self._step(stages[0], optimizers)
+            laps.append(time.perf_counter() - lap)
+        lap = time.perf_counter()
+        self.validate(self.model)
+        held_out = time.perf_counter() - lap
+        self.model.load_state_dict(kept)
+        torch.set_rng_state(random)
+        self.position, self.means = Position(), Means()
+        self.average = Average(self.model, self.settings.ema)
+        usual = sorted(laps[2:])[: max(3 * len(laps[2:]) // 4, 1)]  # without the quarter that something else slowed
+        pace = sum(usual) / len(usual)
+        left = seconds - (time.perf_counter() - began) - (VALIDATIONS + 1) * held_out
+        self.total, self.pace = max(int(0.95 * left / pace), VALIDATIONS), pace
+        return self.total
+
+    def _end_of(self, index: int, stages: list[Stage]) -> int:
+        shares = [0.0 if stage.solve is not None else stage.share for stage in stages]
+        return round(self.total * sum(shares[: index + 1]) / sum(shares))
+
+    def _optimizers(self, stage: Stage) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for phase in stage.phases:
+            self.module.mark_forward_method(phase.terms.__name__)
+            optimizer = adamw(phase)
+            if any(name.startswith(f"optimizer.{phase.name}.") for name in self._tensors):
+                restore_optimizer(phase.name, optimizer, self._tensors)
+            made[phase.name] = self.fabric.setup_optimizers(optimizer)
+        return made
