@@ -44,7 +44,7 @@ def fit(
     settings: Settings | None = None,
     options: Mapping[str, Any] | None = None,
     show: bool | None = None,
-    log: Callable[[dict], None] = lambda line: None,
+    log: Callable[[Path, dict], None] = lambda folder, line: None,
 ) -> Run:
     """Fit a model to data, in a new run folder.
 
@@ -58,7 +58,7 @@ def fit(
         settings: the other choices of training.
         options: fields of the model.
         show: whether to show lines and a progress bar; None asks whether standard error is a terminal.
-        log: called with every line of the metrics.
+        log: called with the run folder and every line of the metrics.
 
     Raises:
         InputError: if an argument cannot be used; nothing is left behind.
@@ -100,7 +100,7 @@ def plan(
     data = data if isinstance(data, Data) else load_data(data)
     with torch.random.fork_rng(devices=[]), Bar("plan", show=False) as bar:
         torch.manual_seed(settings.seed)
-        loop = _loop(_made(model, data, options), data, settings, launch(settings), bar, lambda line: None)
+        loop = _loop(_made(model, data, options), data, settings, launch(settings), bar, lambda folder, line: None)
         possible = loop.calibrate(20.0 if seconds is None else seconds)
         settings = dataclasses.replace(settings, steps=settings.steps if seconds is None else possible)
         return describe(loop.model, data, settings, loop.pace)
@@ -112,7 +112,7 @@ def resume(
     data: Data | None = None,
     threads: int | None = None,
     show: bool | None = None,
-    log: Callable[[dict], None] = lambda line: None,
+    log: Callable[[Path, dict], None] = lambda folder, line: None,
 ) -> Run:
     """Go on with a run that was stopped, bit by bit as if it had not been; a finished run is left as it is.
 
@@ -170,13 +170,14 @@ def _train(loop: Loop, settings: Settings, data: Data, path: Path) -> Run:
             "seconds": round(position.seconds, 2),
             "best_step": position.best_step,
             "figure": dataclasses.asdict(figure),
+            "said": str(figure),
         }
         write_json(path / "training.json", record)
     fabric.barrier()
     return load(path)
 
 
-def _loop(model: Model, data: Data, settings: Settings, fabric: Fabric, bar: Bar, log: Callable[[dict], None]) -> Loop:
+def _loop(model: Model, data: Data, settings: Settings, fabric: Fabric, bar: Bar, log: Callable[[Path, dict], None]) -> Loop:
     held: list[Figure] = []
 
     def validate(candidate: Model) -> float:

@@ -68,7 +68,7 @@ class Loop:
         validate: the held-out figure of a model, lower is better.
         picture: draws samples of a model into the folder.
         say: formats a validation figure for people.
-        log: is given every line of the metrics.
+        log: is given the run folder and every line of the metrics.
         bar: where progress is shown.
     """
 
@@ -82,7 +82,7 @@ class Loop:
         validate: Callable[[Model], float],
         picture: Callable[[Model, Path], None] = lambda model, folder: None,
         say: Callable[[float], str] = "{:.4g}".format,
-        log: Callable[[dict], None] = lambda line: None,
+        log: Callable[[Path, dict], None] = lambda folder, line: None,
         bar: Bar,
     ) -> None:
         self.data, self.settings, self.fabric, self.bar = data, settings, fabric, bar
@@ -249,7 +249,7 @@ class Loop:
         if self.folder is not None and self.fabric.is_global_zero:
             with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
-            self.log(line)
+            self.log(self.folder, line)
 
     def checkpoint(self, optimizers: dict[str, Any]) -> None:
         """Write the whole state, unless a weight is no longer a number."""

@@ -25,13 +25,9 @@ class Settings:
     accumulate: int = 1  # Parts a batch is worked through in, to save memory.
     clip: float = 0.0  # Largest gradient norm; 0 takes what each phase asks for.
     ema: float = 0.999  # Decay of the moving average of the weights that samples are drawn with; 0 turns it off.
-    drop_condition: float = (
-        0.1  # Share of conditions hidden in training, so that the model without one is learned too.
-    )
+    drop_condition: float = 0.1  # Share of conditions hidden in training, so that p(x) is learned beside p(x | c).
     validate_every: int = 0  # Steps between validations and checkpoints; 0 makes it twenty times a run.
-    precision: Literal["32", "64", "bf16", "16"] = (
-        "32"  # Bits of arithmetic; bf16 and 16 are mixed with 32.
-    )
+    precision: Literal["32", "64", "bf16", "16"] = "32"  # Bits of arithmetic; bf16 and 16 mix with 32.
     device: Literal["auto", "cpu", "cuda"] = "auto"  # Where to compute; auto takes a GPU if there is one.
     threads: int = 0  # CPU threads; 0 takes as many as torch does. Runs are bit-identical at one thread count.
     seed: int = 0  # Of the initial weights, the order of examples and all noise.

@@ -1,0 +1,105 @@
+"""Flags made of the fields of dataclasses, with their comments as help, and errors of one sentence."""
+
+import contextlib
+import dataclasses
+import difflib
+import inspect
+import io
+import re
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import tyro
+
+from pushforward.core.errors import InputError
+
+__all__ = ["options_of", "parse"]
+
+T = TypeVar("T")
+
+#: Fields that the data set, never a flag.
+FROM_DATA = ("example", "condition", "units")
+
+
+def options_of(cls: type, name: str) -> type:
+    """A dataclass of the fields of ``cls`` that a person may set, each with the comment behind it as help."""
+    hints, said = get_type_hints(cls), comments(cls)
+    fields = []
+    for field in dataclasses.fields(cls):
+        if field.init and field.name not in FROM_DATA:
+            kind: Any = Annotated[hints[field.name], tyro.conf.arg(help=said.get(field.name, ""))]
+            default = dataclasses.field(default=field.default, default_factory=field.default_factory)  # type: Any
+            fields.append((field.name, kind, default))
+    return dataclasses.make_dataclass(name, fields, kw_only=True, frozen=True)
+
+
+def comments(cls: type) -> dict[str, str]:
+    """The comment behind (or just above) each field in the source of a class.
+
+    Example:
+        >>> from pushforward.training.settings import Settings
+        >>> comments(Settings)["clip"]
+        'Largest gradient norm; 0 takes what each phase asks for.'
+    """
+    found, above = {}, ""
+    for line in inspect.getsource(cls).splitlines():
+        if match := re.match(r"\s+(\w+)\s*:\s*[^#]*?(?:#\s*(.*))?$", line):
+            found[match.group(1)] = match.group(2) or above
+        lone = re.match(r"\s+#:?\s*(.*)$", line)
+        above = f"{above} {lone.group(1)}".strip() if lone else ""
+    return found
+
+
+def parse(kind: type[T], arguments: Sequence[str], *, prog: str, description: str) -> T:
+    """The arguments as an object of a dataclass.
+
+    Raises:
+        InputError: one sentence on the first argument that cannot be used, with the nearest flag for an unknown one.
+        SystemExit: with status 0, after ``--help``.
+    """
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            made, unknown = tyro.cli(
+                kind,
+                args=list(arguments),
+                prog=prog,
+                description=description,
+                return_unknown_args=True,
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except SystemExit as end:
+        if end.code in (0, None):
+            raise
+        raise InputError(_sentence(complaint.getvalue())) from None
+    if unknown:
+        known = _flags(kind)
+        near = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise InputError(f"{unknown[0]}: is not an argument of {prog}{hint}, see {prog} --help")
+    sys.stderr.write(complaint.getvalue())
+    return made
+
+
+def _sentence(box: str) -> str:
+    """The first paragraph in a box drawn by tyro, as one line."""
+    lines = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
+    rule = next((i for i, line in enumerate(lines) if line and set(line) <= {"─"}), len(lines))
+    text = " ".join(" ".join(lines[:rule]).split())
+    return re.sub(r"^Error parsing [\w.-]+: (?=\w+: got)", "", text).rstrip(".") or "arguments: cannot be understood"
+
+
+def _flags(kind: type, prefix: str = "") -> list[str]:
+    """All flags of a dataclass, nested ones with their prefix."""
+    flags = []
+    hints = get_type_hints(kind, include_extras=True)
+    for field in dataclasses.fields(kind):  # pyright: ignore[reportArgumentType]
+        hint = hints[field.name]
+        inner = getattr(hint, "__origin__", hint)
+        bare = hint is not inner and tyro.conf.OmitArgPrefixes[inner] == hint
+        if dataclasses.is_dataclass(inner):
+            flags += _flags(inner, prefix if bare else f"{prefix}{field.name}.")  # pyright: ignore[reportArgumentType]
+        else:
+            flags.append("--" + f"{prefix}{field.name}".replace("_", "-"))
+    return flags

@@ -1,0 +1,113 @@
+"""``pushforward VERB ...``: find the verb, run it, and turn what a user can cause into one sentence and a status."""
+
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+
+from pushforward.core.errors import InputError
+
+__all__ = ["main"]
+
+USAGE = """\
+usage: pushforward VERB [ARGUMENTS]
+
+Fit any family of generative model to your data, and sample it.
+
+  fit MODEL --data DATA     learn: vae, realnvp, gan, ddpm, gpt, mixture, ... on a name, file or folder
+  fit --resume RUN          go on with a run that was stopped
+  sample RUN -n 64          draw new examples; --out FILE.png .npy .csv .txt, --prompt TEXT
+  models                    the models there are
+  datasets                  the data sets that have a name
+  completion bash|zsh       print a script that completes these commands in your shell
+
+pushforward VERB --help tells more; every field of a model is a flag, such as --model.latent-dim 32.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    0: done. 1: the computation failed (a diverging loss). 2: an argument or file cannot be used. 130: stopped.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(arguments)
+    except InputError as error:
+        print(f"pushforward: {error}", file=sys.stderr)
+        return 2
+    except ArithmeticError as error:
+        print(f"pushforward: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as stop:
+        print(f"pushforward: {stop or 'stopped'}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has gone, as in `pushforward models | head -1`
+        sys.stderr.close()
+        return 0
+    except SystemExit as end:  # --help
+        return int(end.code or 0)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"pushforward {version('pushforward')}")
+        return 0
+    verb, rest = arguments[0], arguments[1:]
+    verbs: dict[str, Callable[[list[str]], int]] = {
+        "fit": _fit,
+        "sample": _sample,
+        "models": _models,
+        "datasets": _datasets,
+        "completion": _completion,
+    }
+    if verb not in verbs:
+        near = difflib.get_close_matches(verb, verbs, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise InputError(f"verb: there is no {verb!r}{hint}, expected one of {', '.join(verbs)}")
+    return verbs[verb](rest)
+
+
+def _fit(rest: list[str]) -> int:
+    from pushforward.cli.fit import fit_command
+
+    return fit_command(rest)
+
+
+def _sample(rest: list[str]) -> int:
+    from pushforward.cli.sample import sample_command
+
+    return sample_command(rest)
+
+
+def _models(rest: list[str]) -> int:
+    from pushforward.zoo import models
+
+    _nothing_more("models", rest)
+    for entry in models():
+        print(f"{entry.name:<12} {entry.family:<14} {entry.summary}")
+    return 0
+
+
+def _datasets(rest: list[str]) -> int:
+    from pushforward.datasets.catalogue import datasets
+
+    _nothing_more("datasets", rest)
+    for entry in datasets():
+        print(f"{entry.name:<16} {entry.modality:<9} {entry.where:<10} {entry.summary}")
+    return 0
+
+
+def _completion(rest: list[str]) -> int:
+    from pushforward.cli.completion import completion_command
+
+    return completion_command(rest)
+
+
+def _nothing_more(verb: str, rest: list[str]) -> None:
+    if rest and rest[0] not in ("-h", "--help"):
+        raise InputError(f"{rest[0]}: is not an argument of pushforward {verb}, which takes none")

@@ -1,0 +1,92 @@
+"""``pushforward sample``: draw from a run, into a file by its ending, or onto the screen."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from pushforward.cli.flags import options_of, parse
+from pushforward.core.errors import InputError
+
+__all__ = ["sample_command"]
+
+
+@dataclasses.dataclass(kw_only=True)
+class Sample:
+    """What ``sample`` takes besides the fields of the model's sampler."""
+
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 16  # How many.
+    condition: str | None = None  # The class to draw: one name, or several with commas between.
+    seed: int | None = None  # Which draws; a fresh seed unless given.
+    start: int = 0  # Index of the first sample of the seed.
+    prompt: str | None = None  # For text: what the samples begin with.
+    length: int | None = None  # For text: how many characters to add.
+    out: Path | None = None  # File to write; its ending (.png .npy .npz .csv .parquet .txt) says how.
+    device: str = "cpu"  # Where to compute: cpu or cuda.
+    threads: int = 0  # CPU threads; 0 takes as many as torch does.
+
+
+def sample_command(rest: list[str]) -> int:
+    """Draw samples from a run; prints text and tables, writes the rest beside the run unless told where.
+
+    Raises:
+        InputError: if an argument cannot be used.
+    """
+    prog = "pushforward sample RUN"
+    if not rest or rest[0].startswith("-"):
+        if rest and rest[0] in ("-h", "--help"):
+            parse(Sample, ["--help"], prog=prog, description="Draw new examples from a run.")
+        raise InputError("run: none was given after sample, expected a run folder")
+    from pushforward.run.loaded import load
+
+    run = load(rest[0])
+    sampler: Any = type(run.model).sampler_class
+    fields: list[Any] = []
+    if sampler is not None:
+        # A frozen dataclass of the family: its fields are flags, --sampler.top-p and the like.
+        options: Any = options_of(sampler, f"{sampler.__name__}Options")
+        fields = [("sampler", options, dataclasses.field(default_factory=options))]
+    kind = dataclasses.make_dataclass("Sample", fields, bases=(Sample,), kw_only=True)
+    given: Any = parse(kind, rest[1:], prog=f"pushforward sample {rest[0]}", description=f"Draw from {run.model!r:.40}")
+    _place(run, given)
+    chosen = None if sampler is None else sampler(**vars(given.sampler))
+    condition = given.condition.split(",") if given.condition and "," in given.condition else given.condition
+    drawn = run.draw(
+        given.n,
+        condition=condition,
+        seed=given.seed,
+        start=given.start,
+        sampler=chosen,
+        prompt=given.prompt,
+        length=given.length,
+    )
+    return _write(run, drawn, given.out)
+
+
+def _place(run: Any, given: Any) -> None:
+    import torch
+
+    if given.device not in ("cpu", "cuda") or (given.device == "cuda" and not torch.cuda.is_available()):
+        raise InputError(f"device: got {given.device!r}, expected cpu, or cuda where torch sees a GPU")
+    if given.threads < 0:
+        raise InputError(f"threads: got {given.threads}, expected a whole number of at least 0")
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    run.model.to(given.device)
+
+
+def _write(run: Any, drawn: Any, out: Path | None) -> int:
+    from pushforward.core.table import Table
+    from pushforward.core.text import Text
+    from pushforward.datasets.save import write_samples
+
+    if out is None and isinstance(run.example, Text):
+        print("\n\n".join(run.example.string(row) for row in drawn.tolist()))
+        return 0
+    if out is None and isinstance(run.example, Table):
+        run.example.unpack(drawn).to_csv(sys.stdout, index=False)
+        return 0
+    print(write_samples(run.example, drawn, out or run.path / "drawn.png"))
+    return 0
