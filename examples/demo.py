@@ -45,7 +45,9 @@ def main() -> int:
         console.print(f"{name}: {figure}, {seconds}, {run.path}", highlight=False)
     sheet = draw_sheet(rows, data.example, given.out / "sheet.png")
     console.print(table)
-    console.print("Lower is better. A bound and an exact figure of the same measure can be read together: the true figure")
+    console.print(
+        "Lower is better. A bound and an exact figure of the same measure can be read together: the true figure"
+    )
     console.print("of a bound is no higher than shown. A distance of samples is another scale.", highlight=False)
     console.print(f"The digits 0 to 9, drawn by each model on command: {sheet}", highlight=False)
     return 0

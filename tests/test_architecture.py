@@ -300,7 +300,7 @@ def functions_are_not_submodules(house: House) -> Iterator[str]:
 def nothing_is_silenced_or_postponed(house: House) -> Iterator[str]:
     for module in house.modules:
         for token in tokenize.generate_tokens(io.StringIO(module.text).readline):
-            if token.type == tokenize.COMMENT and SILENCERS.match(token.string):
+            if token.type == tokenize.COMMENT and SILENCERS.search(token.string):
                 yield module.at(token.start[0], f"the comment {token.string!r} silences a check or puts off a task")
 
 
@@ -507,7 +507,7 @@ PLANTED = {
         "zoo is also the module pushforward.zoo",
     ),
     "noqa": ("flows/a.py", "x = 1\nimport os  # noqa: F401", 2, "the comment '# noqa: F401'"),
-    "type: ignore": ("flows/a.py", "x: int = 'a'  #type:ignore", 1, "silences a check"),
+    "type: ignore": ("flows/a.py", "x: int = 'a'  # a word  #type:ignore", 1, "silences a check"),
     "to do": ("flows/a.py", "x = 1  # " + "TODO write it", 1, "puts off a task"),
 }
 

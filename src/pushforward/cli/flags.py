@@ -90,16 +90,16 @@ def _sentence(box: str) -> str:
     return re.sub(r"^Error parsing [\w.-]+: (?=\w+: got)", "", text).rstrip(".") or "arguments: cannot be understood"
 
 
-def _flags(kind: type, prefix: str = "") -> list[str]:
+def _flags(kind: Any, prefix: str = "") -> list[str]:
     """All flags of a dataclass, nested ones with their prefix."""
     flags = []
     hints = get_type_hints(kind, include_extras=True)
-    for field in dataclasses.fields(kind):  # pyright: ignore[reportArgumentType]
+    for field in dataclasses.fields(kind):
         hint = hints[field.name]
         inner = getattr(hint, "__origin__", hint)
         bare = hint is not inner and tyro.conf.OmitArgPrefixes[inner] == hint
         if dataclasses.is_dataclass(inner):
-            flags += _flags(inner, prefix if bare else f"{prefix}{field.name}.")  # pyright: ignore[reportArgumentType]
+            flags += _flags(inner, prefix if bare else f"{prefix}{field.name}.")
         else:
             flags.append("--" + f"{prefix}{field.name}".replace("_", "-"))
     return flags

@@ -1,4 +1,7 @@
-r"""What some models can do beyond sampling: score, encode, show their path, continue. What a model lacks cannot be called."""
+"""What some models can do beyond sampling: score, encode, show their path, go on.
+
+What a model lacks cannot be called.
+"""
 
 import math
 from abc import ABC, abstractmethod

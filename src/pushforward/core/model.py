@@ -1,4 +1,4 @@
-r"""The contract of every generative model: it learns p(x | c), its loss is in nats per example, its samples are true draws.
+r"""The contract: a model learns p(x | c), its loss is in nats per example, its samples are true draws.
 
 A model is a keyword-only dataclass that is also an ``nn.Module``. Its fields are its hyper-parameters, its command-line
 flags and its saved configuration, written once. Two layers of methods meet here:

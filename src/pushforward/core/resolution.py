@@ -32,8 +32,8 @@ def find_resolution(values: np.ndarray) -> float:
     Example:
         >>> find_resolution(np.array([17.0, 90.0, 38.0]))
         1.0
-        >>> find_resolution(np.array([0.25, 1.75, 10.0, np.nan]))
-        0.25
+        >>> find_resolution(np.array([0.25, 1.75, 1.0, np.nan]))
+        0.75
         >>> find_resolution(np.random.default_rng(0).normal(size=100))
         0.0
     """

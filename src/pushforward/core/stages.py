@@ -11,8 +11,8 @@ __all__ = ["Phase", "Solve", "Stage", "Terms"]
 #: (x, condition, *, noise) -> named parts of the loss, each (B,) in nats per example; the loss is their sum.
 Terms = Callable[..., dict[str, Tensor]]
 
-#: (train: Batch, valid: Batch, *, noise: Noise) -> the figure reached after each pass, in nats per example (lower is better). The batches
-#: are whole splits in model units, ``noise`` has as many rows as ``train``.
+#: (train: Batch, valid: Batch, *, noise: Noise) -> the figure reached after each pass, in nats per example (lower is
+#: better). The batches are whole splits in model units; ``noise`` has as many rows as ``train``.
 Solve = Callable[..., Iterator[float]]
 
 

@@ -10,8 +10,8 @@ Every map from storage to model units therefore returns, with ``y``, the log-vol
 In the second line u is uniform in the cell of x and Jensen's inequality makes a *bound* of what would be the mass of the
 cell (Theis et al. 2016, "A note on the evaluation of generative models", section 3.1).
 
-A model says which *space* it lives in: ``real`` (float vectors or images of order one), ``logit`` (the same, but pixels
-are unbounded: for maps with full support, such as flows) or ``codes`` (whole numbers, one token each).
+A model says which *space* it lives in: ``real`` (float vectors or images of order one), ``logit`` (the same, but
+pixels are unbounded: for maps with full support, such as flows) or ``codes`` (whole numbers, one token each).
 """
 
 from abc import ABC, abstractmethod

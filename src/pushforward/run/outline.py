@@ -23,9 +23,8 @@ def said_time(seconds: float) -> str:
         >>> said_time(0.5), said_time(90), said_time(7200)
         ('0.5 s', '1.5 min', '2 h')
     """
-    for limit, unit, size in ((60, "s", 1), (3600, "min", 60), (math.inf, "h", 3600)):
-        if seconds < limit:
-            break
+    limits = ((60, "s", 1), (3600, "min", 60), (math.inf, "h", 3600))
+    unit, size = next((unit, size) for limit, unit, size in limits if seconds < limit)
     return f"{seconds / size:.2g} {unit}" if seconds < 10 * size else f"{seconds / size:.0f} {unit}"
 
 

@@ -177,7 +177,9 @@ def _train(loop: Loop, settings: Settings, data: Data, path: Path) -> Run:
     return load(path)
 
 
-def _loop(model: Model, data: Data, settings: Settings, fabric: Fabric, bar: Bar, log: Callable[[Path, dict], None]) -> Loop:
+def _loop(
+    model: Model, data: Data, settings: Settings, fabric: Fabric, bar: Bar, log: Callable[[Path, dict], None]
+) -> Loop:
     held: list[Figure] = []
 
     def validate(candidate: Model) -> float:
