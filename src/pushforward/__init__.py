@@ -22,7 +22,6 @@ _HOME = {
     "Run": "run.loaded",
     "Settings": "training.settings",
     "Stopped": "training.loop",
-    "datasets_available": "datasets.catalogue",
     "fit": "run.verbs",
     "load": "run.loaded",
     "load_data": "datasets.load",
@@ -32,7 +31,22 @@ _HOME = {
     "resume": "run.verbs",
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "Data",
+    "Diverged",
+    "InputError",
+    "Model",
+    "Run",
+    "Settings",
+    "Stopped",
+    "fit",
+    "load",
+    "load_data",
+    "model",
+    "models",
+    "plan",
+    "resume",
+]
 
 if TYPE_CHECKING:
     from pushforward.core.data import Data

@@ -52,7 +52,7 @@ def image_grid(images: Tensor, levels: int, columns: int = 8) -> np.ndarray:
 
 
 def draw_examples(example: Modality, storage: Tensor, path: Path, *, real: Tensor | None = None) -> Path:
-    """Draw storage examples into ``path`` (its ending becomes .png, or .txt for text), real ones behind them in grey."""
+    """Draw storage examples into ``path`` (ending .png, or .txt for text), real ones behind them in grey."""
     match example:
         case Text():
             path = path.with_suffix(".txt")

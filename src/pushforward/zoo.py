@@ -91,7 +91,7 @@ def resolve(path: str, trust: Collection[str] = ()) -> type:
             raise InputError(f"config: names the class {path!r}; import it first, or pass trust=[{path!r}]") from None
     try:
         found = getattr(importlib.import_module(module), name, None)
-    except ImportError as error:
+    except (ImportError, ValueError, TypeError) as error:  # no such module, no name, a relative name
         raise InputError(f"model: {path!r} cannot be imported ({error}), expected module:Class") from None
     if not isinstance(found, type):
         raise InputError(f"model: {module!r} has no class {name!r}, expected module:Class")
@@ -107,8 +107,11 @@ def create(name: str | type, data: "Data", options: Mapping[str, Any] | None = N
         InputError: if a field is unknown or the model cannot take this kind of data.
     """
     from pushforward.core.fit_units import fit_units
+    from pushforward.core.model import Model
 
     cls: Any = find(name) if isinstance(name, str) else name
+    if not (isinstance(cls, type) and issubclass(cls, Model) and dataclasses.is_dataclass(cls)):
+        raise InputError(f"model: {getattr(cls, '__name__', cls)!r} is no model, expected a class made with @model")
     options = dict(options or {})
     known = [f.name for f in dataclasses.fields(cls) if f.init and f.name not in ("example", "condition", "units")]
     for field in options:

@@ -75,7 +75,7 @@ def candidates(words: list[str]) -> list[str]:
 
 
 def _fields(source: Path, cls: str) -> list[str]:
-    """The annotated names in the body of a class, without importing it (constants in capitals and class variables not)."""
+    """The annotated names in the body of a class, class variables left out, without importing it."""
     for node in ast.parse(source.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and node.name == cls:
             fields = [n for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]

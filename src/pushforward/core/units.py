@@ -7,7 +7,7 @@ Every map from storage to model units therefore returns, with ``y``, the log-vol
 
 .. math:: \log P(x) \;\ge\; \mathbb{E}_{u}\,[\log q(y(x, u)) + \text{log\_det}]  \quad\text{(x on a grid, dequantised)}
 
-In the second line u is uniform in the cell of x and Jensen's inequality makes a *bound* of what would be the mass of the
+In the second line u is uniform in the cell of x, and Jensen's inequality makes a *bound* of what is the mass of the
 cell (Theis et al. 2016, "A note on the evaluation of generative models", section 3.1).
 
 A model says which *space* it lives in: ``real`` (float vectors or images of order one), ``logit`` (the same, but

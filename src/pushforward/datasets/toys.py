@@ -102,9 +102,11 @@ def _blurred(x: Tensor, centres: Tensor, log_weights: Tensor, std: float) -> Ten
     """log sum_k w_k N(x; c_k, std² I), some rows at a time."""
     x = x.double()
     parts = []
+    # |x - c|² = |x|² - 2 x.c + |c|², as a product of matrices: no (rows, centres, D) tensor.
+    at_zero = log_weights - centres.square().sum(1) / (2 * std**2)
     for rows in x.split(max(HELD // len(centres), 1)):
-        square = (rows[:, None, :] - centres).square().sum(-1)
-        parts.append((log_weights - square / (2 * std**2)).logsumexp(1))
+        exponents = torch.addmm(at_zero, rows, centres.T / std**2)
+        parts.append(exponents.logsumexp(1) - rows.square().sum(1) / (2 * std**2))
     return torch.cat(parts) - x.shape[1] * math.log(std * math.sqrt(2 * math.pi))
 
 
@@ -168,7 +170,7 @@ def _moon_nodes(count: int = 256) -> tuple[Tensor, Tensor]:
 
 
 @lru_cache(maxsize=2)
-def _spiral_nodes(count: int = 1024) -> tuple[Tensor, Tensor]:
+def _spiral_nodes(count: int = 512) -> tuple[Tensor, Tensor]:
     nodes, weights = np.polynomial.legendre.leggauss(count)
     share = (nodes + 1) / 2
     return _as_mixture(_spiral_curves(TURNS * share), weights / 2 * 2 * share)

@@ -14,7 +14,9 @@ __all__ = ["KeyValues", "SelfAttention", "attend"]
 
 
 def attend(
-    query: Float[Tensor, "*batch new dim"], key: Float[Tensor, "*batch seen dim"], value: Float[Tensor, "*batch seen dim"]
+    query: Float[Tensor, "*batch new dim"],
+    key: Float[Tensor, "*batch seen dim"],
+    value: Float[Tensor, "*batch seen dim"],
 ) -> Float[Tensor, "*batch new dim"]:
     r"""Causal scaled dot-product attention of the last ``new`` of ``seen`` positions.
 

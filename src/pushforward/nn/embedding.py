@@ -7,12 +7,10 @@ from torch import Tensor, nn
 __all__ = ["LearnedPositions", "rotary", "rotate", "sinusoidal"]
 
 
-def sinusoidal(
-    t: Float[Tensor, "batch"], dim: int, *, max_frequency: float = 1000.0
-) -> Float[Tensor, "batch dim"]:
+def sinusoidal(t: Float[Tensor, "batch"], dim: int, *, max_frequency: float = 1000.0) -> Float[Tensor, "batch dim"]:
     r"""Sines and cosines of a scalar, at frequencies spaced geometrically from 1 to ``max_frequency``.
 
-    .. math:: (\cos \omega_k t, \sin \omega_k t), \qquad \omega_k = \omega_{\max}^{k / (K - 1)}, \quad K = \lceil dim/2 \rceil
+    .. math:: (\cos \omega_k t)_k, (\sin \omega_k t)_k, \qquad \omega_k = \omega_{\max}^{k / (K - 1)}, \quad 0 \le k < K
 
     For t in [0, 1] the slowest pair moves through one radian (so it orders all times) and with the default the
     fastest moves by one radian in a thousandth (so it tells a thousand diffusion steps apart).

@@ -37,12 +37,10 @@ def activation_layer(name: Activation) -> nn.Module:
             raise ValueError(f"activation: got {name!r}, accepted are silu, relu, tanh and leaky_relu")
 
 
-def zero_(layer: nn.Linear | nn.Conv2d, *, when: bool = True) -> nn.Linear | nn.Conv2d:
+def zero_(layer: nn.Module, *, when: bool = True) -> nn.Module:
     """Set the weights of a layer to zero, so that a network starts as the zero map; in place, and returned."""
-    if when:
-        nn.init.zeros_(layer.weight)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
+    for weight in layer.parameters() if when else ():
+        nn.init.zeros_(weight)
     return layer
 
 
@@ -119,7 +117,14 @@ class ResidualMLP(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, width: int = 256, depth: int = 3, condition: int = 0, zero_init: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        width: int = 256,
+        depth: int = 3,
+        condition: int = 0,
+        zero_init: bool = False,
     ) -> None:
         super().__init__()
         self.inward = nn.Linear(inputs, width)

@@ -160,8 +160,8 @@ class Gaussian(HasDensity):
 class Independent(HasDensity):
     """Every code on its own: how far single columns, pixels or characters go; exact.
 
-    The tables of a class are smoothed toward those of all examples: instead of half a count on each of the V values, V/2
-    counts spread as in the table of all examples.
+    The tables of a class are smoothed toward those of all examples: instead of half a count on each of the V values,
+    V/2 counts spread as in the table of all examples.
 
     Raises:
         InputError: if the condition is not a class label.

@@ -14,8 +14,8 @@ r"""Expectation-maximisation for mixtures of Gaussians whose weights may differ 
           \Sigma_k = \frac{\sum_i r_{ik} (x_i - \mu_k)(x_i - \mu_k)^\top + a v I}{n_k + a}
 
 v being the average variance of the entries. The *a* pseudo-examples, spread like a sphere, keep a component with few
-examples from collapsing on them, where the likelihood has no bound; the one pseudo-example of a class, shared out as all
-examples are, gives classes without examples the weights of everything.
+examples from collapsing on them, where the likelihood has no bound; the one pseudo-example of a class, shared out as
+all examples are, gives classes without examples the weights of everything.
 
 Everything is in float64: the densities of components far from an example are lost in float32.
 
@@ -42,7 +42,7 @@ __all__ = ["Examples", "Parts", "Shares", "expect", "log_joint", "log_likelihood
 CHUNK = 1024
 
 #: Starts, of which the best after a few passes is kept: EM climbs to the nearest maximum, and starts differ in it.
-STARTS, FIRST_PASSES = 4, 3
+STARTS, FIRST_PASSES = 4, 2
 
 
 class Examples(NamedTuple):
@@ -163,17 +163,14 @@ def start(examples: Examples, components: int, *, classes: int, full: bool, pseu
         pseudo: a.
         noise: one row per example.
     """
-    best, best_figure = None, -math.inf
-    variance = average_variance(examples.x)
+    variance, tried = average_variance(examples.x), []
     # With one component all starts lead to the same place.
     for _ in range(STARTS if components > 1 else 1):
         parts = _seed(examples.x, components, classes=classes, full=full, noise=noise)
         for _ in range(FIRST_PASSES):
-            shares = expect(examples, parts)
-            parts = maximise(shares, pseudo=pseudo, variance=variance)
-        if best is None or shares.log_likelihood > best_figure:
-            best, best_figure = parts, shares.log_likelihood
-    return best
+            parts = maximise(expect(examples, parts), pseudo=pseudo, variance=variance)
+        tried.append((float(log_likelihood(examples, parts).mean()), parts))
+    return max(tried, key=lambda pair: pair[0])[1]
 
 
 def average_variance(x: Float[Tensor, "n dim"]) -> float:

@@ -2,8 +2,8 @@ r"""Mixture of Gaussians, fitted by expectation-maximisation.
 
 .. math:: p(x \mid c) = \sum_{k=1}^{K} w_{ck}\, N(x;\, \mu_k, \Sigma_k)
 
-The classes share the components and differ in the weights, of which row 0 (the null) is the mean over all training examples:
-without class the model is the marginal distribution. The passes themselves are in ``em.py``.
+The classes share the components and differ in the weights, of which row 0 (the null) is their mean over all training
+examples: without class the model is the marginal distribution. The passes themselves are in ``em.py``.
 """
 
 import math
@@ -39,10 +39,11 @@ FULL_UP_TO = 64
 PSEUDO, OTHER_PSEUDO = 0.1, (1.0, 0.01, 0.001)
 
 #: Examples on which the choices are made; the chosen mixture is then fitted to all.
-CHOOSING_ROWS = 8192
+CHOOSING_ROWS = 4096
 
-#: EM ends when a pass changes the log-likelihood by less than this, in nats per example and dimension, or after so many.
-LEAST_GAIN, MOST_PASSES = 1e-5, 200
+#: EM ends when a pass changes the log-likelihood by less than this, in nats per example and dimension: soon while
+#: choices are made, which hang on larger differences, later for the final mixture; or after so many passes.
+CHOOSING_GAIN, LEAST_GAIN, MOST_PASSES = 1e-4, 2e-5, 200
 
 
 @model
@@ -116,22 +117,26 @@ class Mixture(HasDensity):
         few, held_out = _examples(train, most=CHOOSING_ROWS), _examples(valid, most=CHOOSING_ROWS)
         if self.components > len(few.x):
             raise InputError(f"components: got {self.components}, expected at most {len(few.x)}, one per example")
-        stream, best, refused = noise.part(0, len(few.x)), None, 0
-        for count in (self.components,) if self.components else COMPONENTS:
-            if best is not None and (refused == 2 or count * EXAMPLES_EACH > len(few.x)):
-                break
-            classes = len(self.log_weights) - 1
-            parts = em.start(few, count, classes=classes, full=self._full, pseudo=PSEUDO, noise=stream)
-            found = yield from _climb(parts, few, held_out, pseudo=PSEUDO)
-            best, refused = (found, 0) if _beats(found, best, by_errors=1.0) else (best, refused + 1)
-            self._take(best)
+        best = yield from self._choose(few, held_out, noise.part(0, len(few.x)))
         for pseudo in OTHER_PSEUDO:
-            found = yield from _climb(best.parts, few, held_out, pseudo=pseudo)
+            found = yield from _climb(best.parts, few, held_out, pseudo=pseudo, least_gain=CHOOSING_GAIN)
             best = found if _beats(found, best) else best
             self._take(best)
-        if len(few.x) < len(train.x):
-            found = yield from _climb(best.parts, _examples(train), held_out, pseudo=best.pseudo)
-            self._take(found if _beats(found, best) else best)
+        found = yield from _climb(best.parts, _examples(train), held_out, pseudo=best.pseudo, least_gain=LEAST_GAIN)
+        self._take(found if _beats(found, best) else best)
+
+    def _choose(self, examples: Examples, held_out: Examples, noise: Noise) -> Generator[float, None, "_Found"]:
+        """The number of components, if it is not given, and a mixture of so many."""
+        classes, best, refused = len(self.log_weights) - 1, None, 0
+        for count in (self.components,) if self.components else COMPONENTS:
+            if best is not None and (refused == 2 or count * EXAMPLES_EACH > len(examples.x)):
+                break
+            parts = em.start(examples, count, classes=classes, full=self._full, pseudo=PSEUDO, noise=noise)
+            found = yield from _climb(parts, examples, held_out, pseudo=PSEUDO, least_gain=CHOOSING_GAIN)
+            best, refused = (found, 0) if best is None or _beats(found, best, by_errors=1.0) else (best, refused + 1)
+            self._take(best)
+        assert best is not None
+        return best
 
     def _take(self, found: "_Found") -> None:
         """Hold these parameters; the number of components becomes part of the configuration."""
@@ -146,13 +151,15 @@ class _Found(NamedTuple):
     log_p: Float[Tensor, "held_out"]
 
 
-def _climb(parts: Parts, examples: Examples, held_out: Examples, *, pseudo: float) -> Generator[float, None, _Found]:
+def _climb(
+    parts: Parts, examples: Examples, held_out: Examples, *, pseudo: float, least_gain: float
+) -> Generator[float, None, _Found]:
     """EM from some parameters on; yields the nats per held-out example after every pass."""
     variance, reached = em.average_variance(examples.x), math.inf
     log_p = em.log_likelihood(held_out, parts)
     for _ in range(MOST_PASSES):
         shares = em.expect(examples, parts)
-        if abs(shares.log_likelihood - reached) < LEAST_GAIN * examples.x.shape[1]:
+        if abs(shares.log_likelihood - reached) < least_gain * examples.x.shape[1]:
             break
         reached = shares.log_likelihood
         parts = em.maximise(shares, pseudo=pseudo, variance=variance)
@@ -161,10 +168,8 @@ def _climb(parts: Parts, examples: Examples, held_out: Examples, *, pseudo: floa
     return _Found(parts, pseudo, log_p)
 
 
-def _beats(found: _Found, best: _Found | None, *, by_errors: float = 0.0) -> bool:
+def _beats(found: _Found, best: _Found, *, by_errors: float = 0.0) -> bool:
     """Whether validation prefers ``found`` by more than so many standard errors of the gain per example."""
-    if best is None:
-        return True
     gain = found.log_p - best.log_p
     return float(gain.mean()) > by_errors * float(gain.std(correction=0)) / math.sqrt(len(gain))
 

@@ -3,8 +3,8 @@ r"""Probabilistic principal component analysis: the linear Gaussian latent-varia
 .. math:: z \sim N(0, I_q), \qquad x \mid z \sim N(W z + \mu, \sigma^2 I_D)
           \quad\Longrightarrow\quad x \sim N(\mu,\; W W^\top + \sigma^2 I_D)
 
-With the eigenvalues :math:`\lambda_1 \ge \dots \ge \lambda_D` and eigenvectors :math:`u_i` of the sample covariance, the
-likelihood is largest at
+With the eigenvalues :math:`\lambda_1 \ge \dots \ge \lambda_D` and eigenvectors :math:`u_i` of the sample covariance,
+the likelihood is largest at
 
 .. math:: \sigma^2 = \frac{1}{D - q} \sum_{i > q} \lambda_i, \qquad
           W = (u_1, \dots, u_q)\, \mathrm{diag}(\lambda_i - \sigma^2)^{1/2},

@@ -41,7 +41,11 @@ def choose_folder(out: str | Path | None, model: str, data: str) -> Path:
     """
     if out is not None:
         path = Path(out)
-        if path.exists():
+        try:
+            taken = path.exists()
+        except OSError as error:
+            raise InputError(f"out: {path} cannot be made ({error.strerror}), expected a writable place") from None
+        if taken:
             raise InputError(f"out: {path} exists; to go on with it use --resume {path}, else choose a new folder")
         return path
     stem, number = Path("runs") / f"{model}-{data}", 1
@@ -101,7 +105,8 @@ def read_record(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not path.is_dir() or not is_run(path):
         raise InputError(f"run: {path} is not a run folder, expected one that pushforward fit made")
     records = read_json(path / "training.json"), read_json(path / "data.json")
-    for record, name in zip(records, ("training.json", "data.json"), strict=True):
-        if not isinstance(record, dict):
+    needed = {"training.json": {"settings", "model", "versions"}, "data.json": {"fingerprint"}}
+    for record, name in zip(records, needed, strict=True):
+        if not isinstance(record, dict) or not needed[name] <= set(record):
             raise InputError(f"{path / name}: is not a record of a run, expected one that pushforward fit made")
     return records

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from pushforward.run.loaded import Run, load
 from pushforward.run.outline import describe
 from pushforward.training.fabric import launch
 from pushforward.training.loop import Loop
+from pushforward.training.metrics import keep_lines
 from pushforward.training.progress import Bar
 from pushforward.training.settings import Settings, parse_budget
 from pushforward.zoo import create, resolve
@@ -73,6 +74,7 @@ def fit(
     with torch.random.fork_rng(devices=[]), Bar(f"fit {name}", show=show) as bar:
         torch.manual_seed(settings.seed)
         loop = _loop(_made(model, data, options), data, settings, fabric, bar, log)
+        torch.manual_seed(settings.seed + 1 + fabric.global_rank)  # dropout: a stream of its own in every process
         if seconds is not None:
             settings = dataclasses.replace(settings, steps=loop.calibrate(seconds))
         if fabric.is_global_zero:
@@ -111,6 +113,7 @@ def resume(
     *,
     data: Data | None = None,
     threads: int | None = None,
+    trust: Collection[str] = (),
     show: bool | None = None,
     log: Callable[[Path, dict], None] = lambda folder, line: None,
 ) -> Run:
@@ -120,19 +123,21 @@ def resume(
         path: the run folder.
         data: needed where the data was given as an object rather than a name or path.
         threads: CPU threads, which must be those of the run; None takes them.
+        trust: see ``load``.
         show: see ``fit``.
         log: see ``fit``.
 
     Raises:
-        InputError: naming what differs, if data, model, version, threads or precision are not those of the run.
+        InputError: naming what differs, if data, model, version, threads or processes are not those of the run.
     """
     path = Path(path)
     training, record = read_record(path)
     if training.get("finished"):
-        return load(path)
+        return load(path, trust=trust)
     settings = _settings(training, path)
     _same("version", versions()["pushforward"], training["versions"]["pushforward"])
     _same("torch", versions()["torch"], training["versions"]["torch"])
+    _same("processes", _processes(), training.get("processes"))
     if threads:
         _same("threads", threads, settings.threads)
     if data is None and record.get("recipe") is None:
@@ -142,21 +147,23 @@ def resume(
     fabric = launch(settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        model = from_spec(training["model"], resolve)
+        model = from_spec(training["model"], lambda name: resolve(name, trust))
         closed = all(stage.solve is not None for stage in model.stages())
         if not closed:  # a closed form starts over, and may have chosen fields of its own
             _same("model", read_json(path / "config.json").get("model"), training["model"])
         with Bar(f"fit {type(model).__name__.lower()}", show=show) as bar:
             loop = _loop(model, found, settings, fabric, bar, log)
             loop.folder = path
-            if not closed:
+            if closed:
+                keep_lines(path / "metrics.jsonl", 0)
+            else:
                 loop.resume()
             if fabric.is_global_zero:
                 bar.say(f"resuming {path} at step {loop.position.step} of {settings.steps}")
-            return _train(loop, settings, found, path)
+            return _train(loop, settings, found, path, trust)
 
 
-def _train(loop: Loop, settings: Settings, data: Data, path: Path) -> Run:
+def _train(loop: Loop, settings: Settings, data: Data, path: Path, trust: Collection[str] = ()) -> Run:
     loop.folder = path
     position = loop.run()
     fabric = loop.fabric
@@ -174,7 +181,7 @@ def _train(loop: Loop, settings: Settings, data: Data, path: Path) -> Run:
         }
         write_json(path / "training.json", record)
     fabric.barrier()
-    return load(path)
+    return load(path, trust=trust)
 
 
 def _loop(
@@ -212,6 +219,8 @@ def _make_folder(path: Path, loop: Loop, settings: Settings) -> None:
             (folder / "metrics.jsonl").touch()
             loop.folder = folder
             loop.checkpoint({})  # the initial weights: a run killed at any moment can go on
+    else:
+        loop.checkpoint({})  # its share of the random states
     fabric.barrier()
 
 
@@ -220,10 +229,14 @@ def _training_record(model: Model, settings: Settings) -> dict[str, Any]:
         "finished": False,
         "weights": None,
         "model": to_spec(model),
-        "settings": dataclasses.asdict(settings) | {"threads": torch.get_num_threads()},
-        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "settings": dataclasses.asdict(settings) | {"threads": torch.get_num_threads(), "device": model.device.type},
+        "processes": _processes(),
         "versions": versions(),
     }
+
+
+def _processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _settings(training: Mapping[str, Any], path: Path) -> Settings:
@@ -268,6 +281,9 @@ def _made(model: str | type | Model, data: Data, options: Mapping[str, Any] | No
 
 
 def _check_fits(model: Model, data: Data) -> None:
+    for name, split in (("training", data.train), ("validation", data.valid)):
+        if len(split) == 0:
+            raise InputError(f"data: its {name} split is empty, expected at least one example")
     if model.example != data.example:
         raise InputError(f"model: made for {model.example.describe()}, the data is {data.example.describe()}")
     if model.condition is not None and model.condition != data.condition:

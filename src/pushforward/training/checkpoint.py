@@ -1,7 +1,7 @@
-"""The whole state of training in one safetensors file, replaced in one step; whatever is killed, a whole one remains."""
+"""The whole state of training in one safetensors file, replaced in one step: a kill leaves a whole one."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -26,6 +26,8 @@ class Position:
         best: lowest validation figure so far.
         best_step: where it was reached; -1 before the first.
         seconds: of computing so far.
+        lines: of metrics written so far.
+        sums: of the terms since the last line, with how many there were of each.
     """
 
     stage: int = 0
@@ -34,6 +36,8 @@ class Position:
     best: float | None = None
     best_step: int = -1
     seconds: float = 0.0
+    lines: int = 0
+    sums: dict[str, list[float]] = field(default_factory=dict)
 
 
 def save_checkpoint(folder: Path, position: Position, tensors: dict[str, Tensor]) -> None:

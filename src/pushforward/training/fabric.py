@@ -16,16 +16,18 @@ def launch(settings: Settings) -> Fabric:
     """A launched Fabric: one process as a rule, the group of them under ``torchrun``.
 
     Raises:
-        InputError: if a GPU is asked for and there is none.
+        InputError: if a GPU is asked for, or needed for the precision, and there is none.
     """
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise InputError("device: got 'cuda', but torch sees no GPU; expected 'cpu' or 'auto'")
+    cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
+    if settings.precision == "16" and not cuda:
+        raise InputError("precision: got '16', which needs a GPU; expected '32', '64' or 'bf16' on a CPU")
     if settings.threads:
         torch.set_num_threads(settings.threads)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     here = int(os.environ.get("LOCAL_WORLD_SIZE", str(processes)))
     precision: Any = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "16": "16-mixed"}[settings.precision]
-    cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
     fabric = Fabric(
         accelerator="cuda" if cuda else "cpu",
         devices=here,

@@ -8,11 +8,10 @@ r"""The loop: stages in sequence, phases in alternation, one gradient step at a 
             model.after_step(); the average follows
         every now and then: the validation figure, the best weights, a picture, a checkpoint
 
-Everything random is a function of (seed, update), so the state is weights, averages, optimiser moments and a few counters:
-a run that was stopped anywhere goes on as if it had not been.
+Everything random is a function of (seed, update), so the state is weights, averages, optimiser moments and a few
+counters: a run that was stopped anywhere goes on as if it had not been.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -39,7 +38,7 @@ from pushforward.training.checkpoint import (
     save_checkpoint,
 )
 from pushforward.training.interrupts import Interrupts
-from pushforward.training.metrics import Diverged, Means, drop_later
+from pushforward.training.metrics import Diverged, Means, append_line, keep_lines
 from pushforward.training.optimizers import Average, adamw, learning_rate
 from pushforward.training.progress import Bar
 from pushforward.training.settings import Settings
@@ -102,6 +101,8 @@ class Loop:
                 f"batch_size: {min(settings.batch_size, len(data.train))} examples cannot be cut in {parts}"
             )
         self.batches = Batches(data.train, size, settings.seed)
+        if fabric.world_size > 1 and not any(p.requires_grad for p in model.parameters()):
+            raise InputError(f"model: {type(model).__name__} is fitted in closed form, expected one process for it")
         self.model = model
         self.module = fabric.setup_module(model)
         self.average = Average(model, settings.ema)
@@ -132,6 +133,7 @@ class Loop:
 
     def _descend(self, stage: Stage, end: int) -> None:
         optimizers = self._optimizers(stage)
+        self._tensors = {}  # what was resumed belongs to this stage: a later phase of the same name starts anew
         every = self.settings.validate_every or max(-(-self.total // VALIDATIONS), 1)
         for _ in range(self.position.step, end):
             began = time.perf_counter()
@@ -172,7 +174,8 @@ class Loop:
             start = (self.fabric.global_rank * parts + part) * rows
             batch, noise = self._batch(start, rows)
             with self.fabric.no_backward_sync(self.module, enabled=part < parts - 1 and self.fabric.world_size > 1):
-                terms = getattr(self.module, phase.terms.__name__)(batch.x, batch.condition, noise=noise)
+                with self.fabric.autocast():
+                    terms = getattr(self.module, phase.terms.__name__)(batch.x, batch.condition, noise=noise)
                 means = {name: term.mean() for name, term in terms.items()}
                 loss = torch.stack(list(means.values())).sum() / parts
                 self.fabric.backward(loss)
@@ -192,22 +195,22 @@ class Loop:
         noise = Noise(settings.seed, update + 1, rows=rows, start=start)  # step 0 is left to samples of the same seed
         batch = self.batches.part(update, start, rows).to(self.fabric.device)
         batch = hide_conditions(batch, settings.drop_condition, noise)
+        return self._encoded(batch, noise), noise
+
+    def _encoded(self, batch: Batch, noise: Noise) -> Batch:
+        """A storage batch in model units, without condition where the model was made without."""
         with torch.no_grad():
             x, _ = self.model.fitted.encode(batch.x, noise=noise, dtype=self.model.dtype)
-        return Batch(x, batch.condition), noise
+        return Batch(x, None if self.model.condition is None else batch.condition)
 
     def _solve(self, stage: Stage) -> None:
         """Run a closed form (or EM) over whole splits."""
         assert stage.solve is not None
         began = time.perf_counter()
-        seed, noise = self.settings.seed, None
-        batches = []
-        for split in (self.data.train, self.data.valid):
-            stored = split.spread(SOLVE_ROWS).to(self.fabric.device)
-            noise = Noise(seed, 1, rows=len(stored.x))
-            x, _ = self.model.fitted.encode(stored.x, noise=noise, dtype=self.model.dtype)
-            batches.append(Batch(x, stored.condition))
-        solver = stage.solve(batches[0], batches[1], noise=Noise(seed, 2, rows=len(batches[0].x)))
+        seed = self.settings.seed
+        splits = (split.spread(SOLVE_ROWS).to(self.fabric.device) for split in (self.data.train, self.data.valid))
+        train, valid = (self._encoded(batch, Noise(seed, 1, rows=len(batch.x))) for batch in splits)
+        solver = stage.solve(train, valid, noise=Noise(seed, 2, rows=len(train.x)))
         for number, figure in enumerate(solver, start=1):
             self.bar.update(number, None, loss=figure)
             if self.interrupts.asked():
@@ -246,9 +249,9 @@ class Loop:
             "validation": figure,
             "loss": self.means.take(),
         }
+        self.position.lines += 1
         if self.folder is not None and self.fabric.is_global_zero:
-            with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            append_line(self.folder / "metrics.jsonl", line)
             self.log(self.folder, line)
 
     def checkpoint(self, optimizers: dict[str, Any]) -> None:
@@ -264,6 +267,7 @@ class Loop:
         if not all(torch.isfinite(t).all() for n, t in tensors.items() if n.startswith("model.")):
             raise Diverged(f"training: after step {self.position.step} a weight is no longer finite; try a lower lr")
         tensors["random"] = states.reshape(self.fabric.world_size, -1)
+        self.position.sums = self.means.sums
         save_checkpoint(self.folder / "checkpoint", self.position, tensors)
 
     def resume(self) -> None:
@@ -277,6 +281,7 @@ class Loop:
         if found is None:
             return
         self.position, self._tensors = found
+        self.means = Means(self.position.sums)
         path = self.folder / "checkpoint"
         for prefix, module in (("model.", self.model), ("average.", self.average.model)):
             saving.load_weights(module, self._named(prefix), path)
@@ -287,8 +292,8 @@ class Loop:
             saving.save_folder(best, self.folder)
         states = self._tensors["random"]
         torch.set_rng_state(states[self.fabric.global_rank % len(states)].cpu())
-        if self.fabric.is_global_zero and (self.folder / "metrics.jsonl").exists():
-            drop_later(self.folder / "metrics.jsonl", self.position.step)
+        if self.fabric.is_global_zero:
+            keep_lines(self.folder / "metrics.jsonl", self.position.lines)
 
     def _named(self, prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): t for name, t in self._tensors.items() if name.startswith(prefix)}
@@ -308,7 +313,8 @@ class Loop:
         optimizers = self._optimizers(stages[0])
         self.total, laps = 10**6, []
         # A twentieth of the budget, or two seconds, is enough to see the pace; the first two steps warm caches.
-        while len(laps) < 4 or time.perf_counter() - began < min(2.0, seconds / 20):
+        # Several processes make the same number of them: what the first one's clock says.
+        while self.fabric.broadcast(len(laps) < 4 or time.perf_counter() - began < min(2.0, seconds / 20)):
             lap = time.perf_counter()
             self._step(stages[0], optimizers)
             laps.append(time.perf_counter() - lap)
@@ -322,7 +328,7 @@ class Loop:
         usual = sorted(laps[2:])[: max(3 * len(laps[2:]) // 4, 1)]  # without the quarter that something else slowed
         pace = sum(usual) / len(usual)
         left = seconds - (time.perf_counter() - began) - (VALIDATIONS + 1) * held_out
-        self.total, self.pace = max(int(0.95 * left / pace), VALIDATIONS), pace
+        self.total, self.pace = self.fabric.broadcast((max(int(0.95 * left / pace), VALIDATIONS), pace))
         return self.total
 
     def _end_of(self, index: int, stages: list[Stage]) -> int:

@@ -7,9 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pushforward.core.errors import InputError
+from pushforward.core.files import write_bytes
 from pushforward.core.stages import Phase
 
-__all__ = ["Diverged", "Means", "drop_later"]
+__all__ = ["Diverged", "Means", "append_line", "keep_lines"]
 
 #: A loss this many times the size of the first one will not come back.
 FAR = 1e6
@@ -20,11 +22,14 @@ class Diverged(ArithmeticError):
 
 
 class Means:
-    """Running means of the terms of every phase, which refuse what is not a sensible number."""
+    """Running means of the terms of every phase, which refuse what is not a sensible number.
 
-    def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._counts: dict[str, int] = {}
+    Args:
+        sums: the sum and the count of every term so far.
+    """
+
+    def __init__(self, sums: dict[str, list[float]] | None = None) -> None:
+        self.sums: dict[str, list[float]] = {} if sums is None else sums
         self._first: dict[str, float] = {}
 
     def add(self, phase: Phase, means: dict[str, Tensor], step: int) -> float:
@@ -43,28 +48,34 @@ class Means:
                 "try a lower lr, or clip"
             )
         for name, value in zip(means, values, strict=True):
-            key = f"{phase.name}/{name}"
-            self._sums[key] = self._sums.get(key, 0.0) + value
-            self._counts[key] = self._counts.get(key, 0) + 1
+            total, count = self.sums.get(f"{phase.name}/{name}", (0.0, 0))
+            self.sums[f"{phase.name}/{name}"] = [total + value, count + 1]
         return loss
 
     def take(self) -> dict[str, float]:
         """The means so far; starts anew."""
-        taken = {key: total / self._counts[key] for key, total in self._sums.items()}
-        self._sums, self._counts = {}, {}
+        taken = {name: total / count for name, (total, count) in self.sums.items()}
+        self.sums = {}
         return taken
 
 
-def drop_later(path: Path, step: int) -> None:
-    """Forget the lines recorded after ``step`` (they will be recorded again), and a line cut off by a kill."""
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (ValueError, KeyError):
-            continue
-    path.write_text("".join(kept), encoding="utf-8")
+def append_line(path: Path, line: dict) -> None:
+    """Add one line of JSON to a file.
+
+    Raises:
+        InputError: if there is no room.
+    """
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}), expected a writable place with room") from None
+
+
+def keep_lines(path: Path, count: int) -> None:
+    """Forget all but the first lines of a file: those after a checkpoint, or cut off by a kill, will come again."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    write_bytes(path, b"".join(lines[:count]))
 
 
 def _size(value: float) -> float:

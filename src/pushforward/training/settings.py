@@ -36,8 +36,9 @@ class Settings:
         """Refuse numbers that make no sense."""
         low = {"steps": 0, "batch_size": 1, "accumulate": 1, "validate_every": 0, "threads": 0, "seed": 0}
         for name, least in low.items():
-            if getattr(self, name) < least:
-                raise InputError(f"{name}: got {getattr(self, name)}, expected a whole number of at least {least}")
+            number = getattr(self, name)
+            if not isinstance(number, int) or not least <= number < 2**63:
+                raise InputError(f"{name}: got {number}, expected a whole number of at least {least}")
         for name in ("lr", "clip"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{name}: got {getattr(self, name)}, expected a finite number of at least 0")
