@@ -22,6 +22,7 @@ _HOME = {
     "Run": "run.loaded",
     "Settings": "training.settings",
     "Stopped": "training.loop",
+    "datasets_available": "datasets.catalogue",
     "fit": "run.verbs",
     "load": "run.loaded",
     "load_data": "datasets.load",
@@ -39,6 +40,7 @@ __all__ = [
     "Run",
     "Settings",
     "Stopped",
+    "datasets_available",
     "fit",
     "load",
     "load_data",
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from pushforward.core.data import Data
     from pushforward.core.errors import InputError
     from pushforward.core.model import Model, model
+    from pushforward.datasets.catalogue import datasets_available
     from pushforward.datasets.load import load_data
     from pushforward.run.loaded import Run, load
     from pushforward.run.verbs import fit, plan, resume

@@ -94,11 +94,11 @@ def _models(rest: list[str]) -> int:
 
 
 def _datasets(rest: list[str]) -> int:
-    from pushforward.datasets.catalogue import datasets
+    from pushforward.datasets.catalogue import datasets_available
 
     _nothing_more("datasets", rest)
-    for entry in datasets():
-        print(f"{entry.name:<16} {entry.modality:<9} {entry.where:<10} {entry.summary}")
+    for entry in datasets_available():
+        print(f"{entry.name:<16} {entry.modality:<7} {entry.line} ({entry.where})")
     return 0
 
 

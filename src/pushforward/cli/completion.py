@@ -56,9 +56,9 @@ def candidates(words: list[str]) -> list[str]:
     verb, before = words[0], words[-2]
     names = [entry.name for entry in models()]
     if verb == "fit" and before == "--data":
-        from pushforward.datasets.catalogue import datasets
+        from pushforward.datasets.catalogue import datasets_available
 
-        return [entry.name for entry in datasets()]
+        return [entry.name for entry in datasets_available()]
     if verb == "fit" and len(words) == 2:
         return [*names, "--resume"]
     if verb == "fit":

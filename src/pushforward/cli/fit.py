@@ -18,7 +18,11 @@ class Fit:
     """What ``fit`` takes besides the fields of the model."""
 
     data: str  # A name (see pushforward datasets), a file, or a folder.
-    condition_column: str | None = None  # Column of a table, or file of labels, to condition on.
+    condition_column: str | None = None  # Column of a table to condition on.
+    resolution: tuple[str, ...] = ()  # Grid steps that were not found right, as COLUMN=STEP; 0 for continuous.
+    size: int | None = None  # Bring images to this many pixels a side.
+    length: int | None = None  # Codes per example of text.
+    lines: bool = False  # Take each line of a text file as an example of its own.
     budget: str | None = None  # Training time, such as 20s, 1min, 1.5h; 1min unless --steps is given.
     out: Path | None = None  # The run folder; runs/MODEL-DATA unless given.
     dry_run: bool = False  # Only say what was understood and chosen, and what it would take.
@@ -59,7 +63,14 @@ def fit_command(rest: list[str]) -> int:
     from pushforward.datasets.load import load_data
     from pushforward.run.verbs import fit, plan
 
-    data = load_data(given.data, condition_column=given.condition_column)
+    data = load_data(
+        given.data,
+        condition_column=given.condition_column,
+        resolution=_steps(given.resolution),
+        size=given.size,
+        length=given.length,
+        lines=given.lines,
+    )
     chosen = {
         "budget": given.budget,
         "settings": given.settings,
@@ -89,6 +100,20 @@ def _model_and_rest(rest: list[str]) -> tuple[str, list[str]]:
         print(f"models: {names}\nFor the options of a model: pushforward fit MODEL --help")
         raise SystemExit(0)
     raise InputError(f"model: none was given after fit, expected one of {names}")
+
+
+def _steps(given: tuple[str, ...]) -> dict[str, float] | None:
+    """COLUMN=STEP pairs as numbers."""
+    steps = {}
+    for pair in given:
+        column, _, step = pair.rpartition("=")
+        try:
+            steps[column] = float(step)
+        except ValueError:
+            steps[column] = -1.0
+        if not column or not 0 <= steps[column] < float("inf"):
+            raise InputError(f"resolution: got {pair!r}, expected COLUMN=STEP such as age=1")
+    return steps or None
 
 
 def _report(run: Any) -> int:

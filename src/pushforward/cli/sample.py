@@ -88,5 +88,7 @@ def _write(run: Any, drawn: Any, out: Path | None) -> int:
     if out is None and isinstance(run.example, Table):
         run.example.unpack(drawn).to_csv(sys.stdout, index=False)
         return 0
-    print(write_samples(run.example, drawn, out or run.path / "drawn.png"))
+    path = out or run.path / "drawn.png"
+    write_samples(run.example, drawn, path)
+    print(path)
     return 0

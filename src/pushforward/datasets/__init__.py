@@ -6,7 +6,8 @@
 |---|---|---|
 | a name (``digits``, ``8gaussians``, ``mnist``) | ``named.py``, ``toys.py`` | whatever it is |
 | a folder of pictures | ``pictures.py`` | ``Image``, class subfolders as ``Label`` |
-| ``.npy``, ``.npz``, IDX, an array, a tensor | ``binary_files.py``, ``arrays.py``, ``images.py`` | ``Image`` or ``Points`` |
+| ``.npy``, ``.npz``, IDX | ``binary_files.py`` | an array |
+| an array, a tensor | ``arrays.py``, ``images.py`` | ``Image`` or ``Points`` |
 | CSV, Parquet, a DataFrame | ``delimited.py``, ``tables.py`` | ``Table`` |
 | a text file, a folder or list of texts | ``texts.py`` | ``Text`` |
 

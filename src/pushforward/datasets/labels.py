@@ -57,7 +57,7 @@ def read_labels(values: Any, count: int, title: str = "label", names: Sequence[V
         raise InputError(f"{title}: got a {type(values).__name__} that is not flat, expected one class each") from None
     if len(column) != count:
         raise InputError(f"{title}: got {len(column)} of them for {count} examples, expected one each")
-    known = column[column.notna()]
+    known: Any = column[column.notna()]
     if known.empty:
         raise InputError(f"{title}: has no known class, expected at least one")
     distinct = [plain(value) for value in known.unique()]
@@ -80,3 +80,31 @@ def read_labels(values: Any, count: int, title: str = "label", names: Sequence[V
 def labelled(x: Tensor, labels: Labels | None) -> Rows:
     """Examples in memory with their labels, if they have any."""
     return Rows(x) if labels is None else Rows(x, labels[0], labels[1])
+
+
+def join_labels(
+    given: dict[str, tuple[int, Any]], title: str = "label", names: Sequence[Value] = ()
+) -> tuple[Label | None, dict[str, Labels]]:
+    """Labels of several splits under one set of classes; a split without labels has none known.
+
+    Args:
+        given: for each split, how many examples it has and its labels or None.
+        title: what is labelled.
+        names: the classes in the order of their codes; found and sorted if none are given.
+
+    Raises:
+        InputError: as ``read_labels`` does.
+    """
+    if all(values is None for _, values in given.values()):
+        return None, {}
+    columns = []
+    for count, values in given.values():
+        flat = [None] * count if values is None else values
+        column = np.asarray(flat.detach().cpu() if isinstance(flat, Tensor) else flat)
+        if column.ndim != 1 or len(column) != count:
+            raise InputError(f"{title}: got an array of shape {column.shape} for {count} examples, expected ({count},)")
+        columns.append(column.astype(object))
+    sizes = [count for count, _ in given.values()]
+    label, (codes, present) = read_labels(np.concatenate(columns), sum(sizes), title, names)
+    parts = zip(codes.split(sizes), present.split(sizes), strict=True)
+    return label, dict(zip(given, parts, strict=True))

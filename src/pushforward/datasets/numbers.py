@@ -72,7 +72,9 @@ def resolve(
 def check_steps(asked: Mapping[str, float], known: list[str]) -> None:
     """Raise ``InputError`` unless every step asked for is one, and for a column there is."""
     if not isinstance(asked, Mapping):
-        raise InputError(f"resolution: got a {type(asked).__name__}, expected steps by name such as {{'{known[0]}': 0.1}}")
+        raise InputError(
+            f"resolution: got a {type(asked).__name__}, expected steps by name such as {{'{known[0]}': 0.1}}"
+        )
     for name, step in asked.items():
         if name not in known:
             raise InputError(f"resolution: got the name {name!r}, {did_you_mean(str(name), known)}")

@@ -22,7 +22,7 @@ class Options:
     resolution: Mapping[str, float] | None = None
     length: int | None = None
     lines: bool = False
-    size: int | tuple[int, int] | None = None
+    size: int | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked before any file is opened."""
@@ -30,8 +30,8 @@ class Options:
             raise InputError(f"seed: got {self.seed!r}, expected a whole number from 0 to 2**63 - 1")
         if self.length is not None and (not isinstance(self.length, int) or self.length < 2):
             raise InputError(f"length: got {self.length!r}, expected a whole number of at least 2")
-        sides = (self.size,) if isinstance(self.size, int) else self.size or (1,)
-        if len(sides) > 2 or not all(isinstance(side, int) and 1 <= side <= 2**14 for side in sides):
+        sides = self.size if isinstance(self.size, tuple) else (1 if self.size is None else self.size,) * 2
+        if len(sides) != 2 or not all(isinstance(side, int) and 1 <= side <= 2**14 for side in sides):
             raise InputError(f"size: got {self.size!r}, expected pixels or (height, width), each from 1 to 16384")
 
     def allow(self, kind: str, *names: str) -> None:
@@ -50,7 +50,9 @@ class Options:
 
     def sides(self) -> tuple[int, int] | None:
         """The (height, width) asked for."""
-        return (self.size, self.size) if isinstance(self.size, int) else self.size
+        if self.size is None:
+            return None
+        return (self.size, self.size) if isinstance(self.size, int) else (self.size[0], self.size[1])
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

@@ -94,13 +94,15 @@ def divide(hashes: np.ndarray, parts: tuple[float, ...], seed: int) -> tuple[lis
     """
     count = len(hashes)
     if count < len(parts) + 1:
-        raise InputError(f"data: holds {count} example{'s' * (count != 1)}, expected at least {len(parts) + 1} to split")
+        raise InputError(
+            f"data: holds {count} example{'s' * (count != 1)}, expected at least {len(parts) + 1} to split"
+        )
     distinct, group = np.unique(hashes, return_inverse=True)
     note = None
     if len(distinct) < count and len(distinct) >= max(MOSTLY_DISTINCT * count, len(parts) + 1):
         note = f"{count - len(distinct):,} exact repeats, each on the side of its first"
     elif len(distinct) < count:
-        note = f"only {len(distinct):,} distinct rows of {count:,}: repeats are taken as the data's nature and dealt out"
+        note = f"only {len(distinct):,} distinct rows of {count:,}: repeats are the data's nature, not kept together"
         group = np.arange(count)
     size = np.bincount(group)
     order = np.random.default_rng(seed).permutation(len(size))

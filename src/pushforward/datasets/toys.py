@@ -7,8 +7,8 @@ r"""Points in two and three dimensions whose density is known, to hold a model a
 | ``rings`` | a uniform point on one of three circles of radius 1, 2, 3, plus N(0, 0.1²) noise |
 | ``moons`` | a uniform point on one of two half circles, plus N(0, 0.1²) noise |
 | ``checkerboard`` | uniform on 8 of the 16 fields of the board [-4, 4]² |
-| ``spirals`` | a uniform angle-weighted point on one of two arms, plus N(0, 0.1²) noise |
-| ``sombrero`` | (x, y) uniform on [-4, 4]², :math:`z = 3\,\frac{\sin 2r}{2r} + 0.1\,\epsilon`, :math:`r = \sqrt{x^2 + y^2}` |
+| ``spirals`` | a point on one of two arms, its angle with density in proportion to itself, plus N(0, 0.1²) noise |
+| ``sombrero`` | (x, y) uniform on [-4, 4]², :math:`z = 3\,\frac{\sin 2r}{2r} + 0.1\,\epsilon`, r = length of (x, y) |
 
 A curve c(t), t with density w(t), blurred by Gaussian noise has :math:`p(x) = \int w(t)\, N(x; c(t), \sigma^2 I)\,dt`,
 in closed form for a circle (a Bessel function) and by Gauss-Legendre quadrature for the others, where the integrand is
@@ -170,7 +170,7 @@ def _moon_nodes(count: int = 256) -> tuple[Tensor, Tensor]:
 
 
 @lru_cache(maxsize=2)
-def _spiral_nodes(count: int = 512) -> tuple[Tensor, Tensor]:
+def _spiral_nodes(count: int = 1024) -> tuple[Tensor, Tensor]:
     nodes, weights = np.polynomial.legendre.leggauss(count)
     share = (nodes + 1) / 2
     return _as_mixture(_spiral_curves(TURNS * share), weights / 2 * 2 * share)

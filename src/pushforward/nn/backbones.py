@@ -70,7 +70,7 @@ def decoder(
     Args:
         inputs: length of z.
         shape: (D,) of a vector or (C, H, W) of an image.
-        width: units of a hidden layer, or channels of the last convolutions.
+        width: units of a hidden layer, or channels at half the size of the image.
         depth: hidden layers, or residual blocks at each size of the image.
         parameters: numbers per entry of the result: the parameters of its distribution.
         condition: length of c; 0 for none.

@@ -218,7 +218,7 @@ class ConvDecoder(nn.Module):
         inputs: length of z.
         shape: (channels, height, width) of the image.
         parameters: how many images come out: one number per pixel and parameter of its distribution.
-        width: channels before the last convolution.
+        width: channels at half size; at full size there are half as many.
         depth: residual blocks at each size, at least 1.
         condition: length of c; 0 for none.
         normalize: whether there is group normalisation.
@@ -249,11 +249,12 @@ class ConvDecoder(nn.Module):
         self.sizes = [step.size for step in reversed(steps[:-1])] + [shape[1:]]
         self.head = nn.Linear(inputs, math.prod(self.small))
         self.blocks, self.grow = nn.ModuleList(), nn.ModuleList()
-        for here, above in zip(reversed(channels), [*reversed(channels[:-1]), channels[0]], strict=True):
+        full = (width + 1) // 2  # channels at full size, where a convolution costs most
+        for here, above in zip(reversed(channels), [*reversed(channels[:-1]), full], strict=True):
             self.blocks.append(ResidualStack(here, here, depth=depth, condition=condition, normalize=normalize))
             self.grow.append(nn.Conv2d(here, above, 3, padding=1))
-        self.norm = group_norm(channels[0]) if normalize else nn.Identity()
-        self.outward = nn.Conv2d(channels[0], parameters * shape[0], 3, padding=1)
+        self.norm = group_norm(full) if normalize else nn.Identity()
+        self.outward = nn.Conv2d(full, parameters * shape[0], 3, padding=1)
         self.shape = (parameters, *shape)
 
     def forward(

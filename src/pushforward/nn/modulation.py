@@ -37,6 +37,7 @@ class Modulation(nn.Module):
     def forward(
         self, h: Float[Tensor, "batch channels *space"], c: Float[Tensor, "batch condition"] | None = None
     ) -> Float[Tensor, "batch channels *space"]:
+        """Scale and shift every channel of h as c says."""
         if (self.affine is None) != (c is None):
             expected = "None" if self.affine is None else f"a tensor (batch, {self.affine.in_features})"
             raise ValueError(f"c: got {'None' if c is None else tuple(c.shape)}, this network accepts {expected}")

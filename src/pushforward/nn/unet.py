@@ -87,6 +87,7 @@ class UNet(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channels height width"], c: Float[Tensor, "batch condition"] | None = None
     ) -> Float[Tensor, "batch outputs height width"]:
+        """Down, across the bottom, and up again, each time beside what was seen at that size on the way down."""
         h, seen = self.inward(x), []
         for blocks, shrink in zip(self.down, self.shrink, strict=True):
             h = blocks(h, c)

@@ -178,8 +178,7 @@ class Independent(HasDensity):
     def build(self) -> None:
         rows, sizes = 1 + count_classes(self.condition), torch.tensor(self.fitted.sizes)
         possible = torch.arange(max(self.fitted.sizes, default=1)) < sizes[:, None]  # (codes, values)
-        uniform = torch.where(possible, -sizes[:, None].log(), -math.inf)
-        self.log_table = nn.Buffer(uniform.repeat(rows, 1, 1))
+        self.table = nn.Buffer((possible / sizes[:, None]).repeat(rows, 1, 1))  # uniform until it is solved
 
     def terms(
         self, x: Int[Tensor, "batch codes"], condition: Condition | None, *, noise: Noise
@@ -191,16 +190,16 @@ class Independent(HasDensity):
     ) -> Float[Tensor, "batch"]:
         rows = class_rows(condition, len(x), device=x.device)
         codes = torch.arange(x.shape[1], device=x.device)
-        return self.log_table[rows[:, None], codes, x].sum(1)
+        return self.table[rows[:, None], codes, x].log().sum(1)
 
     def draw(self, n: int, condition: Condition | None, *, noise: Noise, sampler: None) -> Int[Tensor, "n codes"]:
         rows = class_rows(condition, n, device=self.device)
-        uniform = noise.uniform(self.log_table.shape[1], like=self.log_table.double())
+        uniform = noise.uniform(self.table.shape[1], like=self.table.double())
         last = torch.tensor(self.fitted.sizes, device=self.device) - 1
         x = torch.empty_like(uniform, dtype=torch.int64)
         for row in rows.unique().tolist():
             of_class = rows == row
-            below = self.log_table[row].double().exp().cumsum(1)
+            below = self.table[row].double().cumsum(1)
             # The value v with F(v - 1) <= u < F(v); the last F may fall short of 1 by a rounding.
             x[of_class] = torch.searchsorted(below, uniform[of_class].T.contiguous(), right=True).T.minimum(last)
         return x
@@ -212,18 +211,18 @@ class Independent(HasDensity):
         """Count; yields the nats per validation example."""
         rows = class_rows(train.condition, len(train.x), device=train.x.device)
         sizes = torch.tensor(self.fitted.sizes, device=train.x.device)[:, None]
-        prior = self.log_table.isfinite()[0] / sizes  # uniform over the values a code can take
-        for row in range(len(self.log_table)):
+        prior = (self.table[0] > 0) / sizes  # uniform over the values a code can take
+        for row in range(len(self.table)):
             n_v = self._counts(train.x if row == 0 else train.x[rows == row])
             n = n_v.sum(1, keepdim=True)
             table = (n_v + prior * sizes / 2) / (n + sizes / 2)
             prior = table if row == 0 else prior
-            self.log_table[row] = table.log()
+            self.table[row] = table
         yield -float(self.log_likelihood(valid.x, valid.condition, noise=noise).double().mean())
 
     def _counts(self, x: Int[Tensor, "n codes"]) -> Float[Tensor, "codes values"]:
         """n_dv: how often code d has value v."""
-        codes, values = self.log_table.shape[1:]
+        codes, values = self.table.shape[1:]
         counts = torch.zeros(codes * values, dtype=torch.int64, device=x.device)
         for part in x.split(CHUNK):
             cells = part + values * torch.arange(codes, device=x.device)

@@ -68,7 +68,7 @@ class Mixture(HasDensity):
         if self.components < 0:
             raise InputError(f"components: got {self.components}, expected a number from 1, or 0 to choose it")
         classes, count, dim = count_classes(self.condition), max(self.components, 1), math.prod(self.shape)
-        self.log_weights = nn.Buffer(torch.full((1 + classes, count), -math.log(count)))
+        self.weights = nn.Buffer(torch.full((1 + classes, count), 1 / count))
         self.means = nn.Buffer(torch.zeros(count, dim))
         self.scales = nn.Buffer(torch.eye(dim).repeat(count, 1, 1) if self._full else torch.ones(count, dim))
 
@@ -92,11 +92,11 @@ class Mixture(HasDensity):
     def log_likelihood(
         self, x: Float[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
     ) -> Float[Tensor, "batch"]:
-        parts = Parts(self.log_weights.double(), self.means.double(), self.scales.double())
+        parts = Parts(self.weights.double().log(), self.means.double(), self.scales.double())
         return em.log_likelihood(_examples(Batch(x, condition)), parts).to(x.dtype)
 
     def draw(self, n: int, condition: Condition | None, *, noise: Noise, sampler: None) -> Float[Tensor, "n *units"]:
-        weights = self.log_weights[class_rows(condition, n, device=self.device)].double().exp()
+        weights = self.weights[class_rows(condition, n, device=self.device)].double()
         # The component k with F(k - 1) <= u < F(k); the last F may fall short of 1 by a rounding.
         u = noise.uniform(1, like=weights)
         k = torch.searchsorted(weights.cumsum(1), u, right=True).squeeze(1).clamp(max=len(self.means) - 1)
@@ -127,7 +127,7 @@ class Mixture(HasDensity):
 
     def _choose(self, examples: Examples, held_out: Examples, noise: Noise) -> Generator[float, None, "_Found"]:
         """The number of components, if it is not given, and a mixture of so many."""
-        classes, best, refused = len(self.log_weights) - 1, None, 0
+        classes, best, refused = len(self.weights) - 1, None, 0
         for count in (self.components,) if self.components else COMPONENTS:
             if best is not None and (refused == 2 or count * EXAMPLES_EACH > len(examples.x)):
                 break
@@ -141,8 +141,9 @@ class Mixture(HasDensity):
     def _take(self, found: "_Found") -> None:
         """Hold these parameters; the number of components becomes part of the configuration."""
         self.components = len(found.parts.means)
-        log_weights, means, scales = (part.to(self.device, self.dtype) for part in found.parts)
-        self.log_weights, self.means, self.scales = nn.Buffer(log_weights), nn.Buffer(means), nn.Buffer(scales)
+        log_weights, means, scales = found.parts
+        weights, means, scales = (part.to(self.device, self.dtype) for part in (log_weights.exp(), means, scales))
+        self.weights, self.means, self.scales = nn.Buffer(weights), nn.Buffer(means), nn.Buffer(scales)
 
 
 class _Found(NamedTuple):

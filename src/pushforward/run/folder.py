@@ -105,8 +105,8 @@ def read_record(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not path.is_dir() or not is_run(path):
         raise InputError(f"run: {path} is not a run folder, expected one that pushforward fit made")
     records = read_json(path / "training.json"), read_json(path / "data.json")
-    needed = {"training.json": {"settings", "model", "versions"}, "data.json": {"fingerprint"}}
-    for record, name in zip(records, needed, strict=True):
-        if not isinstance(record, dict) or not needed[name] <= set(record):
+    needed = {"training.json": {"settings": dict, "model": dict, "versions": dict}, "data.json": {"fingerprint": str}}
+    for record, (name, parts) in zip(records, needed.items(), strict=True):
+        if not isinstance(record, dict) or not all(isinstance(record.get(key), kind) for key, kind in parts.items()):
             raise InputError(f"{path / name}: is not a record of a run, expected one that pushforward fit made")
     return records

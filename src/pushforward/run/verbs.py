@@ -135,8 +135,8 @@ def resume(
     if training.get("finished"):
         return load(path, trust=trust)
     settings = _settings(training, path)
-    _same("version", versions()["pushforward"], training["versions"]["pushforward"])
-    _same("torch", versions()["torch"], training["versions"]["torch"])
+    _same("version", versions()["pushforward"], training["versions"].get("pushforward"))
+    _same("torch", versions()["torch"], training["versions"].get("torch"))
     _same("processes", _processes(), training.get("processes"))
     if threads:
         _same("threads", threads, settings.threads)
@@ -250,7 +250,7 @@ def _settings(training: Mapping[str, Any], path: Path) -> Settings:
 
 def _same(what: str, now: Any, then: Any) -> None:
     if now != then:
-        shown = f"got {now!r}, the run has {then!r}" if len(f"{now}{then}") < 160 else "it differs from that of the run"
+        shown = f"got {now!r}, the run has {then!r}" if len(f"{now}{then}") < 100 else "it differs from that of the run"
         raise InputError(f"{what}: {shown}; a run is resumed only under the same {what}")
 
 

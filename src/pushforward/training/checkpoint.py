@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from pushforward.core import saving
 from pushforward.core.errors import InputError
 from pushforward.core.files import read_tensors, write_tensors
 
-__all__ = ["Position", "load_checkpoint", "optimizer_tensors", "restore_optimizer", "save_checkpoint"]
+__all__ = ["Position", "fill", "load_checkpoint", "named", "optimizer_tensors", "restore_optimizer", "save_checkpoint"]
 
 FILE = "state.safetensors"
 
@@ -65,6 +66,24 @@ def load_checkpoint(folder: Path) -> tuple[Position, dict[str, Tensor]] | None:
         return Position(**json.loads(metadata["position"])), tensors
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{folder / FILE}: is not a checkpoint, expected one written by pushforward") from None
+
+
+def named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Fill a module with its weights.
+
+    Raises:
+        InputError: if their names, shapes or precision are not those of the module.
+    """
+    types = {name: tensor.dtype for name, tensor in module.state_dict().items()}
+    for name, tensor in tensors.items():
+        if tensor.dtype != types.get(name, tensor.dtype):
+            raise InputError(f"precision: {path} holds {name} as {tensor.dtype}, expected {types[name]}")
+    saving.load_weights(module, tensors, path)
 
 
 def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

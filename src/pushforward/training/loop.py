@@ -32,7 +32,9 @@ from pushforward.core.stages import Phase, Stage
 from pushforward.training.batches import Batches, hide_conditions
 from pushforward.training.checkpoint import (
     Position,
+    fill,
     load_checkpoint,
+    named,
     optimizer_tensors,
     restore_optimizer,
     save_checkpoint,
@@ -284,8 +286,8 @@ class Loop:
         self.means = Means(self.position.sums)
         path = self.folder / "checkpoint"
         for prefix, module in (("model.", self.model), ("average.", self.average.model)):
-            saving.load_weights(module, self._named(prefix), path)
-        self._best = self._named("best.")
+            fill(module, named(self._tensors, prefix), path)
+        self._best = named(self._tensors, "best.")
         if self._best and self.fabric.is_global_zero:
             best = deepcopy(self.average.model)
             best.load_state_dict(self._best)
@@ -294,9 +296,6 @@ class Loop:
         torch.set_rng_state(states[self.fabric.global_rank % len(states)].cpu())
         if self.fabric.is_global_zero:
             keep_lines(self.folder / "metrics.jsonl", self.position.lines)
-
-    def _named(self, prefix: str) -> dict[str, Tensor]:
-        return {name.removeprefix(prefix): t for name, t in self._tensors.items() if name.startswith(prefix)}
 
     # -- small parts -----------------------------------------------------------------------------------------------
 
