@@ -3,6 +3,7 @@
 import itertools
 import math
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,9 +14,9 @@ from pushforward.core.data import Data, Rows
 from pushforward.core.errors import InputError
 from pushforward.core.stages import Stage
 from pushforward.training.checkpoint import load_checkpoint
-from pushforward.training.loop import VALIDATIONS
 from pushforward.training.metrics import Diverged
 from pushforward.training.optimizers import learning_rate
+from pushforward.training.pace import VALIDATIONS
 from tests.small_data import digits, points
 from tests.training.learners import Bell, Duel
 from tests.training.watched import Watched, make_loop, metrics
@@ -167,6 +168,35 @@ def test_a_run_validates_twenty_times_unless_told():
     data, calls = points(), []
     make_loop(watched(data), data, steps=100, batch_size=16, validate=lambda model: len(calls.append(0) or calls)).run()
     assert len(calls) == VALIDATIONS == 20
+
+
+@pytest.mark.parametrize("every", [0, 40])
+def test_a_budget_is_kept(every, monkeypatch):
+    """On a clock of our own, a step takes 30 ms and a validation 0.5 s, now and then much longer."""
+    now = [0.0]
+    monkeypatch.setattr("pushforward.training.loop.time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    class Timed(Watched):
+        def terms(self, x, condition, *, noise):
+            now[0] += 0.5 if len(self.calls) % 400 == 399 else 0.03
+            return super().terms(x, condition, noise=noise)
+
+    def validate(model):
+        now[0] += 0.5
+        return -now[0]
+
+    data = points()
+    model = Timed(example=data.example, condition=data.condition)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    loop = make_loop(model, data, steps=0, batch_size=8, validate_every=every, validate=validate)
+    steps = loop.calibrate(40.0)
+    assert loop.pace == pytest.approx(0.03)
+    assert now[0] == pytest.approx(2.5, abs=0.04)  # two seconds of steps, one validation
+    assert all(torch.equal(model.state_dict()[name], before[name]) for name in before)
+    assert loop.position.step == 0
+    loop.run()
+    assert loop.position.step == steps
+    assert 0.9 * 40 < now[0] <= 40
 
 
 def test_progress_goes_from_zero_to_just_below_one():

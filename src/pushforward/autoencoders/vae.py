@@ -64,7 +64,7 @@ class VAE(HasDensity, HasLatent):
         o = self.decoder(z, c)
         if self.variance == "network":
             return o[:, 0], bounded(o[:, 1])
-        return o[:, 0], bounded(self.lv)
+        return o[:, 0], bounded(float(os.environ.get('GAIN','30'))*self.lv)
 
     def rec(self, x, z, c):
         m, lv = self.p(z, c)

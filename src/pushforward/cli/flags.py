@@ -83,10 +83,13 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, description: st
 
 
 def _sentence(box: str) -> str:
-    """The first paragraph in a box drawn by tyro, as one line."""
-    lines = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
-    rule = next((i for i, line in enumerate(lines) if line and set(line) <= {"─"}), len(lines))
-    text = " ".join(" ".join(lines[:rule]).split())
+    """The first paragraph in a box drawn by tyro, below its title, as one line.
+
+    The box is drawn with lines, or with spaces where the terminal has no more than ASCII.
+    """
+    lines = [line.strip("│╭╮╰╯ ") for line in box.splitlines()][1:]
+    ruled = "\n".join("" if set(line) <= {"─", "-"} else line for line in lines).strip()
+    text = " ".join(ruled.split("\n\n")[0].split())
     return re.sub(r"^Error parsing [\w.-]+: (?=\w+: got)", "", text).rstrip(".") or "arguments: cannot be understood"
 
 
@@ -97,9 +100,9 @@ def _flags(kind: Any, prefix: str = "") -> list[str]:
     for field in dataclasses.fields(kind):
         hint = hints[field.name]
         inner = getattr(hint, "__origin__", hint)
-        bare = hint is not inner and tyro.conf.OmitArgPrefixes[inner] == hint
         if dataclasses.is_dataclass(inner):
-            flags += _flags(inner, prefix if bare else f"{prefix}{field.name}.")
+            bare: Any = tyro.conf.OmitArgPrefixes[inner]  # its flags stand without the name of the field
+            flags += _flags(inner, prefix if hint == bare else f"{prefix}{field.name}.")
         else:
             flags.append("--" + f"{prefix}{field.name}".replace("_", "-"))
     return flags

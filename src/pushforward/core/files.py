@@ -4,6 +4,7 @@ Weights carry a SHA-256 of their own contents in the header, so a file that chan
 Nothing is ever unpickled.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -35,7 +36,8 @@ def write_bytes(path: Path, contents: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a name too long, or below a file, cannot be removed either
+            beside.unlink()
         raise InputError(f"{path}: cannot be written ({error.strerror}), expected a writable place with room") from None
 
 

@@ -94,6 +94,7 @@ class Table(Modality):
     def pack(self, user: Any) -> Tensor:
         import pandas as pd
 
+        user = user.set_axis([str(name).strip() for name in user.columns], axis=1)  # pandas counts unnamed columns
         absent = [column.name for column in self.columns if column.name not in user.columns]
         if absent:
             raise InputError(f"table: has no column {absent[0]!r}, expected {[column.name for column in self.columns]}")

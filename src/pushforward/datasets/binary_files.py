@@ -48,7 +48,7 @@ def read_npz(path: Path) -> tuple[Parts, tuple[str, ...]]:
         InputError: if it is no such file, or no array has a name that says what it is.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             keys = list(archive.files)
             wanted = {split: (_first(X_KEYS[split], keys), _first(Y_KEYS[split], keys)) for split in X_KEYS}
             if wanted["train"][0] is None and len(keys) == 1:
@@ -130,6 +130,6 @@ def _first(names: tuple[str, ...], keys: list[str]) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    if "pickle" in str(error) or "Object arrays" in str(error):
+    if any(word in str(error) for word in ("pickle", "Object arrays", "Python objects")):
         return "holds Python objects, which are not read"
     return "cannot be read (cut short, or of another format)"

@@ -7,6 +7,7 @@ A cell that is empty or says ``NaN`` is missing. A column is one of numbers if a
 import csv
 import gzip
 import io
+import math
 import re
 import zlib
 from collections import Counter
@@ -34,7 +35,7 @@ LONGEST_FIELD = 2**24
 #: If at least this share of a column reads as numbers, the rest may be slips, and a line says where the first is.
 NEARLY_ALL = 0.9
 
-DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+DECIMAL_COMMA, LEADING_ZERO, WHOLE = (re.compile(p) for p in (r"[+-]?\d+,\d+", r"[+-]?0\d+", r"[+-]?\d+"))
 
 
 def read_delimited(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -74,8 +75,13 @@ def read_parquet(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: cannot be read ({reason}), expected a Parquet file") from None
 
 
-def parse_column(cells: Sequence[str], name: str = "column", decimal: str = ".") -> tuple[Any, str | None]:
+def parse_column(cells: Sequence[str], name: str = "column", decimal: str = ".") -> tuple[np.ndarray, str | None]:
     """The cells of a column as numbers, or as strings with None for missing ones, and a line if that was in doubt.
+
+    Args:
+        cells: as they stand in the file.
+        name: of the column, for the line.
+        decimal: "," if that may be the decimal sign.
 
     Example:
         >>> parse_column(["1", "", "2.5"])[0].tolist()
@@ -83,23 +89,41 @@ def parse_column(cells: Sequence[str], name: str = "column", decimal: str = ".")
         >>> parse_column(["cat", "", "dog"])[0].tolist()
         ['cat', None, 'dog']
     """
-    column: Any = pd.Series(cells, dtype=object).str.strip()
-    nothing = (column == "") | (column.str.lower() == "nan")
-    known = column[~nothing]
-    if decimal == "," and len(known) and known.map(lambda cell: bool(DECIMAL_COMMA.fullmatch(cell))).all():
-        known = known.str.replace(",", ".")
-        column = column.str.replace(",", ".")
-    numbers: Any = pd.to_numeric(known, errors="coerce")
-    words = known[numbers.isna()]
+    place, distinct = pd.factorize(np.array(cells, dtype=object))  # each distinct cell is read once
+    times = np.bincount(place, minlength=len(distinct))
+    words = [str(word).strip() for word in distinct]
+    read = [_number(word, decimal) for word in words]
+    strange = np.array([number is None for number in read])
+    numbers = np.array([math.nan if number is None else number for number in read])
+    empty = np.isnan(numbers) & ~strange
+    count, known = int(times[strange].sum()), int(times[~empty].sum())
+    first = words[int(strange.argmax())]
+    if count < known and all(word.lower() in NOTHING for word, odd in zip(words, strange, strict=True) if odd):
+        whole = not empty.any() and all(WHOLE.fullmatch(word) for word in words) and np.abs(numbers).max() < 2.0**53
+        note = f"{name}: {first!r} taken as missing, in {count:,} cell(s)" if count else None
+        return (numbers.astype(np.int64) if whole else numbers)[place], note
+    if known == 0:
+        return numbers[place], None
     note = None
-    if len(words) < len(known) and words.str.lower().isin(NOTHING).all() or not len(known):
-        if len(words):
-            note = f"{name}: {len(words):,} cells say {words.iloc[0]!r}, taken as missing"
-        found: Any = pd.to_numeric(column, errors="coerce")
-        return found.to_numpy(), note
-    if len(words) <= (1 - NEARLY_ALL) * len(known):
-        note = f"{name}: taken as categories, not numbers, because row {words.index[0] + 1} says {words.iloc[0]!r}"
-    return column.where(~nothing, None).to_numpy(dtype=object), note
+    if count <= (1 - NEARLY_ALL) * known:
+        row = int(np.argmax(place == strange.argmax())) + 1
+        note = f"{name}: taken as categories, not numbers, because row {row} says {first!r}"
+    texts = np.array([None if nothing else word for word, nothing in zip(words, empty, strict=True)], dtype=object)
+    return texts[place], note
+
+
+def _number(word: str, decimal: str) -> float | None:
+    """The number a word says, NaN for an empty cell, None if it is none; 007 is a name and no number."""
+    if word == "":
+        return math.nan
+    if decimal == "," and DECIMAL_COMMA.fullmatch(word):
+        word = word.replace(",", ".")
+    if "_" in word or LEADING_ZERO.fullmatch(word):
+        return None
+    try:
+        return float(word)
+    except ValueError:
+        return None
 
 
 def _decode(path: Path) -> tuple[str, list[str]]:

@@ -72,9 +72,9 @@ def find_files(entry: Entry, patience: Patience | None = None) -> dict[str, Path
 class _Broken(Exception):
     """One try failed; ``worth`` says whether another may do better."""
 
-    def __init__(self, reason: str, *, worth: bool = True) -> None:
+    def __init__(self, reason: str, *, status: int = 0, worth: bool = True) -> None:
         super().__init__(reason)
-        self.worth = worth
+        self.status, self.worth = status, worth
 
 
 def _fetch(entry: Entry, file: RemoteFile, target: Path, patience: Patience) -> None:
@@ -102,21 +102,28 @@ def _fetch(entry: Entry, file: RemoteFile, target: Path, patience: Patience) -> 
 
 
 def _persist(address: str, file: RemoteFile, target: Path, patience: Patience) -> None:
+    """Ask one address for a file until it is whole, or patience ends."""
     partial = target.with_name(f".{target.name}.partial")
     for attempt in range(patience.tries):
+        resumed = partial.exists()
         try:
             with _progress(file.name) as advance:
                 _continue(address, partial, patience.stall, advance)
-            break
+            came = _sha256(partial)
+            if came == file.sha256:
+                return os.replace(partial, target)
+            partial.unlink()
+            # The fault may lie in the part that was there before: then once more, from the start.
+            wrong = f"what came has SHA-256 {came[:12]}... and not {file.sha256[:12]}..., so it was deleted"
+            raise _Broken(wrong, worth=resumed)
         except _Broken as error:
-            if not error.worth or attempt == patience.tries - 1:
+            if error.status == 416:  # the part is as long as the whole file, or longer: begin again
+                partial.unlink(missing_ok=True)
+            elif not error.worth:
+                raise
+            if attempt == patience.tries - 1:
                 raise
             time.sleep(patience.pause * 2**attempt)
-    came = _sha256(partial)
-    if came != file.sha256:
-        partial.unlink()
-        raise _Broken(f"what came has SHA-256 {came[:12]}... and not {file.sha256[:12]}..., so it was deleted")
-    os.replace(partial, target)
 
 
 def _continue(address: str, partial: Path, stall: float, advance: Callable[[int, int | None], None]) -> None:
@@ -125,30 +132,37 @@ def _continue(address: str, partial: Path, stall: float, advance: Callable[[int,
     headers = {"User-Agent": "pushforward", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
-    try:
-        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=stall) as answer:
-            # 206 continues where we asked it to; anything else is the whole file, from its start.
-            continues = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-            have = have if continues else 0
-            size = answer.headers.get("Content-Length")
-            total = None if size is None else have + int(size)
-            with open(partial, "ab" if continues else "wb") as out:
+    with _asked():
+        answer = urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=stall)
+    with answer:
+        # 206 continues where we asked it to; anything else is the whole file, from its start.
+        continues = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        have = have if continues else 0
+        size = answer.headers.get("Content-Length")
+        total = None if size is None else have + int(size)
+        with open(partial, "ab" if continues else "wb") as out:
+            while True:
                 advance(have, total)
-                while piece := answer.read(PIECE):
-                    out.write(piece)
-                    have += len(piece)
-                    advance(have, total)
-    except urllib.error.HTTPError as error:
-        if error.code == 416:  # the partial file is as long as the whole one, or longer: begin again
-            partial.unlink(missing_ok=True)
-            raise _Broken("the partial file did not fit the whole one") from None
-        raise _Broken(
-            f"the server answered {error.code} {error.reason}", worth=error.code in (408, 429) or error.code >= 500
-        ) from None
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
-        raise _Broken(_reason(error)) from None
+                with _asked():
+                    piece = answer.read(PIECE)
+                if not piece:
+                    break
+                out.write(piece)
+                have += len(piece)
     if total is not None and have < total:
         raise _Broken(f"the connection ended after {have:,} of {total:,} bytes")
+
+
+@contextlib.contextmanager
+def _asked() -> Iterator[None]:
+    """What goes wrong with a server is a broken try; what goes wrong with the disk is not caught here."""
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        passing = error.code in (408, 429) or error.code >= 500
+        raise _Broken(f"the server answered {error.code} {error.reason}", status=error.code, worth=passing) from None
+    except (OSError, http.client.HTTPException, ValueError) as error:  # URLError, TLS and time-outs are OSErrors
+        raise _Broken(_reason(error)) from None
 
 
 def _reason(error: Exception) -> str:

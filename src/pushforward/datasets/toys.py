@@ -204,9 +204,10 @@ def _draw_checkerboard(n: int, rng: np.random.Generator) -> np.ndarray:
 
 def _checkerboard_density(x: Tensor) -> Tensor:
     """-log 32 on the eight fields of area 4, minus infinity elsewhere."""
-    field = ((x.double() + HALF) / 2).floor()
+    x = x.double()
+    field = ((x + HALF) / 2).floor()
     inside = ((field >= 0) & (field < 4)).all(1) & ((field.sum(1) % 2) == 0)
-    return torch.where(inside, -math.log(32.0), -math.inf).double()
+    return torch.where(inside, x.new_tensor(-math.log(32.0)), -math.inf)
 
 
 def _hat(r: Tensor) -> Tensor:

@@ -90,10 +90,12 @@ def measure(model: Model, split: Split, *, rows: int = ROWS, seed: int = 0) -> F
 
 
 def _stream(model: HasCompletion, split: Windows, rows: int) -> Figure:
-    """Windows that overlap by half; each scores its second half, the first window all of itself."""
+    """Windows that overlap by half, evenly spaced; each scores its second half, the first window all of itself."""
     length = split.length
     stride = max(length // 2, 1)
-    starts = torch.arange(0, len(split), stride)[:rows]
+    starts = torch.arange(0, len(split), stride)
+    count = min(rows, len(starts))
+    starts = starts[torch.arange(count) * len(starts) // count]
     per_code = []
     with model.at_rest():
         for part in starts.split(64):

@@ -1,6 +1,4 @@
-"""Causal self-attention: every position looks back at the ones before it, and a cache keeps what it saw of them."""
-
-from typing import NamedTuple
+"""Causal self-attention: every position looks back at itself and the ones before it."""
 
 import torch
 from jaxtyping import Float
@@ -10,7 +8,7 @@ from torch.nn import functional as F
 from pushforward.core.errors import InputError
 from pushforward.nn.embedding import rotate
 
-__all__ = ["KeyValues", "SelfAttention", "attend"]
+__all__ = ["SelfAttention", "attend"]
 
 
 def attend(
@@ -43,20 +41,6 @@ def attend(
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
 
-class KeyValues(NamedTuple):
-    """Room for the keys and values of one layer at every position, filled from the front."""
-
-    keys: Float[Tensor, "batch heads length dim"]
-    values: Float[Tensor, "batch heads length dim"]
-
-    def write(self, key: Tensor, value: Tensor, start: int) -> tuple[Tensor, Tensor]:
-        """Write new keys and values at position ``start``; returns all up to and with them, as views."""
-        new = key.shape[-2]
-        self.keys.narrow(2, start, new).copy_(key)
-        self.values.narrow(2, start, new).copy_(value)
-        return self.keys.narrow(2, 0, start + new), self.values.narrow(2, 0, start + new)
-
-
 class SelfAttention(nn.Module):
     r"""Multi-head causal self-attention with rotary positions.
 
@@ -86,24 +70,16 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
 
     def forward(
-        self,
-        x: Float[Tensor, "batch time width"],
-        rotation: tuple[Tensor, Tensor] | None = None,
-        memory: KeyValues | None = None,
-        start: int = 0,
+        self, x: Float[Tensor, "batch time width"], rotation: tuple[Tensor, Tensor] | None = None
     ) -> Float[Tensor, "batch time width"]:
-        """Attention of the positions in x to themselves and, with a memory, to the ``start`` positions before them.
+        """The heads' answers at every position.
 
         Args:
             x: one vector per position.
             rotation: the tables of :func:`~pushforward.nn.embedding.rotary` for these positions; None for no turn.
-            memory: the layer's keys and values so far; those of x are written into it.
-            start: number of positions in the memory.
         """
         batch, time, width = x.shape
-        qkv = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        pair, value = qkv[:2], qkv[2]
-        query, key = (pair if rotation is None else rotate(pair, rotation)).unbind(0)
-        if memory is not None:
-            key, value = memory.write(key, value, start)
+        heads = self.qkv(x).view(batch, time, 3 * self.heads, -1).transpose(1, 2)
+        pair, value = heads.split((2 * self.heads, self.heads), dim=1)
+        query, key = (pair if rotation is None else rotate(pair, rotation)).chunk(2, dim=1)
         return self.out(attend(query, key, value).transpose(1, 2).reshape(batch, time, width))

@@ -93,11 +93,9 @@ def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, 
 
 
 def restore_optimizer(name: str, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Fill an optimiser from named tensors."""
-    prefix = f"optimizer.{name}."
+    """Fill an optimiser from named tensors, if there are any of its name."""
     state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith(prefix):
-            index, slot = key.removeprefix(prefix).split(".")
-            state.setdefault(int(index), {})[slot] = value
+    for key, value in named(tensors, f"optimizer.{name}.").items():
+        index, slot = key.split(".")
+        state.setdefault(int(index), {})[slot] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -42,6 +43,7 @@ from pushforward.training.checkpoint import (
 from pushforward.training.interrupts import Interrupts
 from pushforward.training.metrics import Diverged, Means, append_line, keep_lines
 from pushforward.training.optimizers import Average, adamw, learning_rate
+from pushforward.training.pace import affordable, interval, usual
 from pushforward.training.progress import Bar
 from pushforward.training.settings import Settings
 
@@ -49,9 +51,6 @@ __all__ = ["Loop", "Stopped"]
 
 #: Examples a closed form sees at most: past this, sampling error is below 1/300 of a standard deviation.
 SOLVE_ROWS = 100_000
-
-#: Validations (and checkpoints) in a run unless ``validate_every`` says otherwise.
-VALIDATIONS = 20
 
 
 class Stopped(KeyboardInterrupt):
@@ -97,12 +96,10 @@ class Loop:
         self._best: dict[str, Tensor] = {}
         self._tensors: dict[str, Tensor] = {}
         parts = fabric.world_size * settings.accumulate
-        size = min(settings.batch_size, len(data.train)) // parts * parts
-        if size == 0:
-            raise InputError(
-                f"batch_size: {min(settings.batch_size, len(data.train))} examples cannot be cut in {parts}"
-            )
-        self.batches = Batches(data.train, size, settings.seed)
+        most = min(settings.batch_size, len(data.train))
+        if most < parts:
+            raise InputError(f"batch_size: {most} examples cannot be cut in {parts}")
+        self.batches = Batches(data.train, most // parts * parts, settings.seed)
         if fabric.world_size > 1 and not any(p.requires_grad for p in model.parameters()):
             raise InputError(f"model: {type(model).__name__} is fitted in closed form, expected one process for it")
         self.model = model
@@ -136,7 +133,7 @@ class Loop:
     def _descend(self, stage: Stage, end: int) -> None:
         optimizers = self._optimizers(stage)
         self._tensors = {}  # what was resumed belongs to this stage: a later phase of the same name starts anew
-        every = self.settings.validate_every or max(-(-self.total // VALIDATIONS), 1)
+        every = interval(self.total, self.settings.validate_every)
         for _ in range(self.position.step, end):
             began = time.perf_counter()
             self._step(stage, optimizers)
@@ -297,12 +294,10 @@ class Loop:
         if self.fabric.is_global_zero:
             keep_lines(self.folder / "metrics.jsonl", self.position.lines)
 
-    # -- small parts -----------------------------------------------------------------------------------------------
-
     def calibrate(self, seconds: float) -> int:
         """How many steps fit in ``seconds``: a few are made, timed, and undone.
 
-        The time of the validations is set aside. The number is recorded, and the same number of steps repeats the run.
+        The time of validations and checkpoints is set aside. The number is recorded: as ``steps`` it repeats the run.
         """
         stages = [stage for stage in self.model.stages() if stage.solve is None]
         if not stages:
@@ -311,24 +306,34 @@ class Loop:
         kept, random = deepcopy(self.model.state_dict()), torch.get_rng_state()
         optimizers = self._optimizers(stages[0])
         self.total, laps = 10**6, []
-        # A twentieth of the budget, or two seconds, is enough to see the pace; the first two steps warm caches.
+        # A twentieth of the budget, or two seconds, is enough to see the pace.
         # Several processes make the same number of them: what the first one's clock says.
         while self.fabric.broadcast(len(laps) < 4 or time.perf_counter() - began < min(2.0, seconds / 20)):
             lap = time.perf_counter()
             self._step(stages[0], optimizers)
             laps.append(time.perf_counter() - lap)
-        lap = time.perf_counter()
-        self.validate(self.model)
-        held_out = time.perf_counter() - lap
+        pauses = []
+        while self.fabric.broadcast(sum(pauses) < min(0.5, seconds / 40)):
+            lap = time.perf_counter()
+            self._pause(optimizers)
+            pauses.append(time.perf_counter() - lap)
         self.model.load_state_dict(kept)
         torch.set_rng_state(random)
         self.position, self.means = Position(), Means()
         self.average = Average(self.model, self.settings.ema)
-        usual = sorted(laps[2:])[: max(3 * len(laps[2:]) // 4, 1)]  # without the quarter that something else slowed
-        pace = sum(usual) / len(usual)
-        left = seconds - (time.perf_counter() - began) - (VALIDATIONS + 1) * held_out
-        self.total, self.pace = self.fabric.broadcast((max(int(0.95 * left / pace), VALIDATIONS), pace))
+        pace, left = usual(laps), seconds - (time.perf_counter() - began)
+        steps = affordable(left, step=pace, pause=min(pauses), chosen=self.settings.validate_every)
+        self.total, self.pace = self.fabric.broadcast((steps, pace))
         return self.total
+
+    def _pause(self, optimizers: dict[str, Any]) -> None:
+        """What is done at every validation, for its time alone."""
+        with TemporaryDirectory() as folder:
+            self.folder = Path(folder)
+            self.validate(self.model)
+            saving.save_folder(self.model, self.folder)
+            self.checkpoint(optimizers)
+        self.folder = None
 
     def _end_of(self, index: int, stages: list[Stage]) -> int:
         shares = [0.0 if stage.solve is not None else stage.share for stage in stages]
@@ -339,7 +344,6 @@ class Loop:
         for phase in stage.phases:
             self.module.mark_forward_method(phase.terms.__name__)
             optimizer = adamw(phase)
-            if any(name.startswith(f"optimizer.{phase.name}.") for name in self._tensors):
-                restore_optimizer(phase.name, optimizer, self._tensors)
+            restore_optimizer(phase.name, optimizer, self._tensors)
             made[phase.name] = self.fabric.setup_optimizers(optimizer)
         return made
