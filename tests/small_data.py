@@ -11,10 +11,10 @@ from pushforward.core.modality import Image, Label, Modality, Points
 from pushforward.core.table import Column, Table
 from pushforward.core.text import Text
 
-__all__ = ["KINDS", "digits", "points", "small", "split", "table", "text"]
+__all__ = ["KINDS", "digits", "grid", "points", "small", "split", "table", "text"]
 
 #: The kinds of data that ``small`` makes.
-KINDS = ("points", "images", "tables", "text")
+KINDS = ("points", "grid", "images", "tables", "text")
 
 
 def split(name: str, example: Modality, x: Tensor, condition: Modality | None = None, c: Tensor | None = None) -> Data:
@@ -31,6 +31,15 @@ def points(n: int = 600) -> Data:
     labels = rng.integers(0, 2, n)
     x = rng.normal(size=(n, 2)) @ np.array([[1.0, 0.8], [0.0, 0.6]]) + labels[:, None] * np.array([3.0, -1.0])
     return split("points", Points(dim=2), torch.from_numpy(x), Label(names=("a", "b")), torch.from_numpy(labels))
+
+
+def grid(n: int = 600) -> Data:
+    """The same points, the first entry recorded to half a unit, the second one continuous."""
+    found = points(n)
+    x = torch.cat([found.train.x, found.valid.x, found.test.x])
+    x[:, 0] = (2 * x[:, 0]).round() / 2
+    labels = torch.cat([part.condition for part in (found.train, found.valid, found.test)])
+    return split("grid", Points(dim=2, resolution=(0.5, 0.0)), x, found.condition, labels)
 
 
 def digits(n: int = 600) -> Data:
@@ -76,4 +85,4 @@ def text(n: int = 3000) -> Data:
 
 def small(kind: str) -> Data:
     """One of the data sets above, by its kind."""
-    return {"points": points, "images": digits, "tables": table, "text": text}[kind]()
+    return {"points": points, "grid": grid, "images": digits, "tables": table, "text": text}[kind]()

@@ -191,7 +191,7 @@ BAD_FIT = {
     "a GPU that is not there": (["--device", "cuda"], "device"),
     "unknown schedule": (["--schedule", "linear"], "schedule"),
     "decay of one": (["--ema", "1.0"], "ema"),
-    "no batch": (["--batch-size", "0"], "batch_size"),
+    "no batch": (["--batch-size", "-1"], "batch_size"),
     "infinite learning rate": (["--lr", "inf"], "lr"),
     "negative seed": (["--seed", "-1"], "seed"),
     "parts that do not divide": (["--batch-size", "10", "--accumulate", "3"], "accumulate"),

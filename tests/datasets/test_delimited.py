@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pushforward.core.errors import InputError
@@ -131,13 +131,12 @@ def test_doubles_written_by_python_come_back(numbers):
     assert parse_column([repr(number) for number in numbers])[0].tolist() == numbers
 
 
-@given(
-    st.lists(
-        st.tuples(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), st.integers(0, 99)),
-        min_size=2,
-        max_size=8,
-    )
-)
+#: What may stand in a cell; pandas writes a lone carriage return without quotes, which no reader can undo.
+CELL = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]) | st.just("\n"), min_size=1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(CELL, st.integers(0, 99)), min_size=2, max_size=8))
 def test_what_pandas_writes_is_read(tmp_path_factory, rows):
     frame = pd.DataFrame(rows, columns=["words", "n"])
     path = tmp_path_factory.mktemp("csv") / "a.csv"
@@ -145,7 +144,7 @@ def test_what_pandas_writes_is_read(tmp_path_factory, rows):
     found, _ = read_delimited(path)
     assert found["n"].tolist() == frame["n"].tolist()
     if found["words"].dtype.kind not in "if":
-        known = [None if w.strip() in ("", "nan", "NaN", "NAN") else w.strip() for w in frame["words"]]
+        known = [None if w.strip().lower() in ("", "nan") else w.strip() for w in frame["words"]]
         assert [None if w != w else w for w in found["words"].astype(object)] == known
 
 

@@ -300,7 +300,7 @@ def interrupted(tmp_path_factory) -> Path:
         ("training.json", ["versions", "torch"], "1.0", "^torch: got .* the run has '1.0'"),
         ("training.json", ["processes"], 2, "^processes: got 1, the run has 2"),
         ("training.json", ["settings"], {"pace": 1}, "training.json: holds no settings"),
-        ("training.json", ["settings", "batch_size"], 0, "^batch_size: got 0"),
+        ("training.json", ["settings", "batch_size"], -1, "^batch_size: got -1"),
         ("training.json", ["versions"], "new", "is not a record of a run"),
         ("config.json", ["model", "fields", "start"], 0.5, "^model: "),
         ("data.json", ["fingerprint"], "0" * 64, "^data: "),

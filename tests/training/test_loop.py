@@ -116,6 +116,25 @@ def test_the_average_follows_its_formula():
     assert all(torch.allclose(held[name], average[name], rtol=1e-12, atol=0) for name in average)
 
 
+def test_the_average_goes_on_after_a_closed_form():
+    data = points()
+    model = watched(data)
+    phases = model.stages()
+
+    def solve(train, valid, *, noise):
+        model.first.data.copy_(train.x.mean(0))
+        yield 0.0
+
+    model.stages = lambda: [Stage(name="solve", solve=solve), *phases]
+    loop = make_loop(model, data, steps=9, batch_size=16, ema=0.9, precision="64")
+    loop.run()
+    average = data.train.x.mean(0)
+    for step in (8, 9):
+        decay = min(0.9, (1 + step) / (10 + step)) ** 8
+        average = decay * average + (1 - decay) * model.steps[step - 1]["first"]
+    assert torch.allclose(loop.average.model.first, average, rtol=1e-12, atol=0)
+
+
 def test_without_decay_the_average_is_the_weights():
     data = points()
     model = watched(data)

@@ -14,7 +14,7 @@ from pushforward.training.settings import Settings, parse_budget
     [
         ("steps", -1),
         ("steps", 2.5),
-        ("batch_size", 0),
+        ("batch_size", -1),
         ("accumulate", 0),
         ("validate_every", -3),
         ("threads", -1),
@@ -36,7 +36,7 @@ def test_a_number_out_of_range_is_named(name, value):
 
 def test_a_batch_must_be_cut_evenly():
     with pytest.raises(InputError, match="accumulate: got 3, expected a divisor of batch_size 128"):
-        Settings(accumulate=3)
+        Settings(batch_size=128, accumulate=3)
 
 
 @pytest.mark.parametrize(

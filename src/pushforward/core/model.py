@@ -64,6 +64,8 @@ class Model(nn.Module, ABC):
     sampler_class: ClassVar[type | None] = None
     #: A sampler for quick looks while training, where the model's own draw is slow; reports name it.
     preview: ClassVar[Any | None] = None
+    #: Examples per update that suit the model, unless the user says otherwise.
+    batch_size: ClassVar[int] = 128
     #: Whether a term of the loss depends on the other examples of the batch.
     couples_batch: ClassVar[bool] = False
 

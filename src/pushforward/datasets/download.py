@@ -23,7 +23,7 @@ from pushforward.datasets.places import cache_folder, data_folder
 
 __all__ = ["Patience", "find_files"]
 
-#: Bytes read at a time: the progress bar moves, and the file grows, in pieces of this size.
+#: Bytes read at a time at most: the progress bar moves, and the file grows, in pieces of this size.
 PIECE = 2**16
 
 
@@ -144,7 +144,7 @@ def _continue(address: str, partial: Path, stall: float, advance: Callable[[int,
             while True:
                 advance(have, total)
                 with _asked():
-                    piece = answer.read(PIECE)
+                    piece = answer.read1(PIECE)  # what is there, so that a stall loses nothing
                 if not piece:
                     break
                 out.write(piece)

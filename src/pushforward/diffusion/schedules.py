@@ -2,7 +2,7 @@ r"""Noise schedules: how much of an example is left after each of T steps of noi
 
 .. math:: z_t = \alpha_t x + \sigma_t \varepsilon, \qquad \varepsilon \sim N(0, I), \qquad \alpha_t^2 + \sigma_t^2 = 1
 
-A schedule is the sequence of log noise-to-signal ratios :math:`\gamma_t = \ln (\sigma_t^2 / \alpha_t^2)`, rising in t, so
+A schedule is the rising sequence of log noise-to-signal ratios :math:`\gamma_t = \ln (\sigma_t^2 / \alpha_t^2)`:
 
 .. math:: \alpha_t^2 = \mathrm{sigmoid}(-\gamma_t), \qquad \sigma_t^2 = \mathrm{sigmoid}(\gamma_t).
 
@@ -11,8 +11,8 @@ Between two steps s < t the noise added and the noise taken back have variances
 .. math:: \beta_{t|s} = \sigma_t^2 \left(1 - e^{\gamma_s - \gamma_t}\right), \qquad
           \tilde\beta_{s|t} = \sigma_s^2 \left(1 - e^{\gamma_s - \gamma_t}\right):
 
-:math:`q(z_t \mid z_s) = N(\tfrac{\alpha_t}{\alpha_s} z_s, \beta_{t|s} I)`, and :math:`\tilde\beta_{s|t}` is the variance
-of :math:`q(z_s \mid z_t, x)` (Kingma et al. 2021, "Variational Diffusion Models", appendix A).
+the variances of :math:`q(z_t \mid z_s)` and of :math:`q(z_s \mid z_t, x)` (Kingma et al. 2021, "Variational Diffusion
+Models", appendix A).
 """
 
 import math

@@ -19,7 +19,7 @@ At its best, :math:`D(x) = \log p(x) - \log q(x)`, the log-ratio of data and sam
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -49,6 +49,8 @@ class GAN(Model):
         >>> GAN(example=Points(dim=2), width=8).sample(3, seed=0).shape
         torch.Size([3, 2])
     """
+
+    batch_size: ClassVar[int] = 256
 
     latent_dim: int = 0  # Dimension of z; 0 takes that of the data, at most 64.
     width: int = 128  # Units of hidden layers; for images a quarter of it is channels at full size.

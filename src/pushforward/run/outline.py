@@ -44,7 +44,7 @@ def memory(model: Model, data: Data) -> int:
 def describe(model: Model, data: Data, settings: Settings, pace: float | None) -> tuple[str, ...]:
     """The plan as lines for people; ``pace`` is seconds per step, where it was measured."""
     learned = parameters(model)
-    batch = min(settings.batch_size, len(data.train))
+    batch = min(settings.batch_size or model.batch_size, len(data.train))
     size = f"{learned:,} parameters" if learned else "fitted in closed form"
     lines = [*data.describe(), f"model: {type(model).__name__} ({model.extra_repr()}), {size}"]
     if learned and settings.steps:

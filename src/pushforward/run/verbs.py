@@ -73,7 +73,9 @@ def fit(
     fabric = launch(settings)
     with torch.random.fork_rng(devices=[]), Bar(f"fit {name}", show=show) as bar:
         torch.manual_seed(settings.seed)
-        loop = _loop(_made(model, data, options), data, settings, fabric, bar, log)
+        made = _made(model, data, options)
+        settings = dataclasses.replace(settings, batch_size=settings.batch_size or made.batch_size)
+        loop = _loop(made, data, settings, fabric, bar, log)
         torch.manual_seed(settings.seed + 1 + fabric.global_rank)  # dropout: a stream of its own in every process
         if seconds is not None:
             settings = dataclasses.replace(settings, steps=loop.calibrate(seconds))

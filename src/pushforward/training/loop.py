@@ -96,7 +96,7 @@ class Loop:
         self._best: dict[str, Tensor] = {}
         self._tensors: dict[str, Tensor] = {}
         parts = fabric.world_size * settings.accumulate
-        most = min(settings.batch_size, len(data.train))
+        most = min(settings.batch_size or model.batch_size, len(data.train))
         if most < parts:
             raise InputError(f"batch_size: {most} examples cannot be cut in {parts}")
         self.batches = Batches(data.train, most // parts * parts, settings.seed)
@@ -215,7 +215,7 @@ class Loop:
             if self.interrupts.asked():
                 raise Stopped(f"stopped in pass {number} of {stage.name!r}, which starts over when resumed")
         self.position.seconds += time.perf_counter() - began
-        self.average = Average(self.model, 0.0)  # a closed form may have changed the shapes of the weights
+        self.average = Average(self.model, self.settings.ema)  # the shapes of the weights may have changed
         self._validate(stage)
 
     # -- validation, checkpoints, metrics ------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ class Settings:
     """
 
     steps: int = 0  # Training steps; 0 takes as many as the budget allows.
-    batch_size: int = 128  # Examples per update, over all processes.
+    batch_size: int = 0  # Examples per update, over all processes; 0 takes what suits the model.
     lr: float = 0.0  # Peak learning rate; 0 takes what each phase of the model asks for.
     schedule: Literal["cosine", "wsd", "constant"] = "cosine"  # Learning rate over time, after the warm-up.
     warmup: float = 0.02  # Share of the steps over which the learning rate rises from 0.
@@ -34,7 +34,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense."""
-        low = {"steps": 0, "batch_size": 1, "accumulate": 1, "validate_every": 0, "threads": 0, "seed": 0}
+        low = {"steps": 0, "batch_size": 0, "accumulate": 1, "validate_every": 0, "threads": 0, "seed": 0}
         for name, least in low.items():
             number = getattr(self, name)
             if not isinstance(number, int) or not least <= number < 2**63:
