@@ -34,7 +34,9 @@ def main() -> None:
         ).stderr
         torch = any(line.split("|")[-1].strip() == "torch" for line in listed.splitlines())
         seconds = statistics.median(times[name][1:])
-        print(f"{name:<22} {1000 * seconds:6.0f} ms, {1000 * (seconds - empty):6.0f} ms more than Python; torch: {torch}")
+        print(
+            f"{name:<22} {1000 * seconds:6.0f} ms, {1000 * (seconds - empty):6.0f} ms more than Python; torch: {torch}"
+        )
 
 
 if __name__ == "__main__":

@@ -4,14 +4,15 @@
 
 Every learned model is fitted to the digits with one thread, in a process of its own that dies by SIGKILL: during its
 start, between two checkpoints, and inside the write of a checkpoint (the parent sees the unfinished file appear, and
-finds it left behind). Raw, averaged and best weights, the saved model and the metrics must then be those of the run that
-was never disturbed, byte for byte. One line per model is printed; the exit status is 1 if one differs.
+finds it left behind). Raw, averaged and best weights, the saved model and the metrics must then be those of the run
+that was never disturbed, byte for byte. One line per model is printed; the exit status is 1 if one differs.
 """
 
 import argparse
 import json
 import multiprocessing
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -21,11 +22,11 @@ from pathlib import Path
 from safetensors import safe_open
 
 #: Steps of every run and between its checkpoints: short runs with many checkpoints, so that twenty kills fit in.
-STEPS, EVERY = 60, 2
+STEPS, EVERY = 48, 2
 
 #: Processes start with everything imported already: what a run does, and not Python's imports, is to be killed.
 WORKERS = multiprocessing.get_context("forkserver")
-WORKERS.set_forkserver_preload(["pushforward.run.verbs", "pushforward.zoo"])
+WORKERS.set_forkserver_preload(["pushforward.run.verbs", "sklearn.datasets", "matplotlib.figure"])
 
 
 def work(model: str, out: Path) -> None:
@@ -36,8 +37,15 @@ def work(model: str, out: Path) -> None:
     if out.exists():
         resume(out, trust=[model])
     else:
-        settings = Settings(threads=1, device="cpu", steps=STEPS, validate_every=EVERY, batch_size=64)
+        settings = Settings(threads=1, device="cpu", steps=STEPS, validate_every=EVERY, batch_size=16)
         fit(model, "digits", out=out, settings=settings)
+
+
+def warm() -> None:
+    """Let the server of processes do its imports, so that they are no part of the first start."""
+    process = WORKERS.Process(target=int)
+    process.start()
+    process.join()
 
 
 def start(model: str, out: Path) -> BaseProcess:
@@ -58,10 +66,13 @@ def partial(out: Path) -> bool:
     return any((out / "checkpoint").glob(".*.partial"))
 
 
-def kill(model: str, out: Path, *, after: int, wait: float, in_write: bool) -> bool:
-    """Let the run come to its validation number ``after``, wait, kill it; False if it had ended by then.
+def kill(model: str, out: Path, *, after: int, wait: float, in_write: bool) -> None:
+    """Let the run come to its validation number ``after``, wait (two validations at most), kill it.
 
     With ``in_write`` the kill falls as soon as a checkpoint is being written.
+
+    Raises:
+        RuntimeError: if the run had ended by then.
     """
     process = start(model, out)
     while process.is_alive() and lines(out) < after:
@@ -70,35 +81,46 @@ def kill(model: str, out: Path, *, after: int, wait: float, in_write: bool) -> b
         while process.is_alive() and not partial(out):
             pass
     else:
-        time.sleep(wait)
+        until, enough = time.perf_counter() + wait, max(lines(out), after) + 2
+        while time.perf_counter() < until and lines(out) < enough:
+            time.sleep(0.001)
     process.kill()
     process.join()
-    return process.exitcode != 0
+    if process.exitcode != -signal.SIGKILL:
+        raise RuntimeError(f"{model} ended by itself with status {process.exitcode}")
 
 
-def disturb(model: str, out: Path, kills: int, seconds: float) -> int:
+def finish(model: str, out: Path) -> float:
+    """Let the run come to its end; returns the seconds before its first validation."""
+    began, process = time.perf_counter(), start(model, out)
+    while process.is_alive() and not lines(out):
+        time.sleep(0.001)
+    before = time.perf_counter() - began
+    process.join()
+    if process.exitcode != 0:
+        raise RuntimeError(f"{model} ended with status {process.exitcode}")
+    return before
+
+
+def disturb(model: str, out: Path, kills: int, before: float, seconds: float) -> int:
     """Kill the run so many times, spread over its whole length, then let it end; how many fell inside a write.
 
     Args:
         model: its name.
         out: its folder.
         kills: how many.
-        seconds: that the whole run takes.
+        before: seconds from the start of the process to the first validation.
+        seconds: of the whole run from there on.
     """
-    chance, done, inside = random.Random(0), 0, 0
-    total = STEPS // EVERY
-    while done < kills:
-        # Of every five kills one is early in the start, and one inside a write until that has been seen.
-        early, in_write = done % 5 == 1, done % 5 == 3 or (done > kills // 2 and not inside)
-        after = 0 if early else round(total * done / (kills + 1))
-        if not kill(model, out, after=after, wait=chance.uniform(0, 2 * seconds / total), in_write=in_write):
-            raise RuntimeError(f"{model} ended after {done} kills")
+    chance, inside, total = random.Random(0), 0, STEPS // EVERY
+    for number in range(kills):
+        # Of every five kills one is in the start, and one inside a write; more of these until one has succeeded.
+        early, in_write = number % 5 == 1, number % 5 == 3 or (number > kills // 2 and not inside)
+        after = 0 if early else round(total * number / (kills + 1))
+        wait = chance.uniform(0, before) if early else chance.uniform(0, 2 * seconds / total)
+        kill(model, out, after=after, wait=wait, in_write=in_write)
         inside += partial(out)
-        done += 1
-    process = start(model, out)
-    process.join()
-    if process.exitcode != 0:
-        raise RuntimeError(f"{model} could not be resumed")
+    finish(model, out)
     return inside
 
 
@@ -128,15 +150,13 @@ def differences(one: Path, two: Path) -> list[str]:
 
 def test(model: str, kills: int) -> bool:
     """Run a model both ways, print a line, and say whether they ended alike."""
+    warm()
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         whole, part = Path(folder, "whole"), Path(folder, "part")
-        process = start(model, whole)
-        process.join()
-        if process.exitcode != 0:
-            raise RuntimeError(f"{model} cannot be fitted")
+        before = finish(model, whole)
         seconds = json.loads((whole / "training.json").read_text())["seconds"]
-        inside = disturb(model, part, kills, seconds)
+        inside = disturb(model, part, kills, before, seconds)
         found = differences(whole, part)
         count = len(tensors(whole / "checkpoint/state.safetensors"))
     took = time.perf_counter() - began

@@ -3,7 +3,7 @@
     PUSHFORWARD_DATA=... python benchmarks/vae_epoch.py [--epochs 5] [--threads 2]
 
 784-512-16 and mirror, batch 128, AdamW (fused on both sides of the first comparison), float32. The three sides take
-turns, epoch by epoch, in one process; medians of the epochs and ratios are printed. What an epoch of ours holds: batches
+turns, epoch by epoch, in one process; medians of the epochs and ratios are printed. An epoch of ours holds: batches
 in a fresh order, dequantised from uint8 by addressed noise, the loop with its metrics and moving average; the bare loop
 does the same maths on the same uint8 tensor with torch's own random numbers and nothing around it. Validation,
 pictures and checkpoints are left out on all sides. pythae trains its stock VAE (binary cross-entropy, one-sided
@@ -99,9 +99,7 @@ def pythae_trainer(images: Tensor, folder: str) -> object:
         def forward(self, z: Tensor) -> ModelOutput:
             return ModelOutput(reconstruction=self.body(z).reshape(-1, 1, 28, 28))
 
-    model = VAE(
-        VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENT, reconstruction_loss="bce"), Encoder(), Decoder()
-    )
+    model = VAE(VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENT, reconstruction_loss="bce"), Encoder(), Decoder())
     floats = images.float() / 255
     config = BaseTrainerConfig(
         output_dir=folder, num_epochs=1, learning_rate=1e-3, per_device_train_batch_size=BATCH, no_cuda=True

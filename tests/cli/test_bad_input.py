@@ -46,7 +46,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def refused(arguments: list[str], folder: Path, capsys, *, names: str) -> str:
-    """Run the command line; it must refuse in one sentence that holds ``names``, and change nothing below ``folder``."""
+    """The command line must refuse in one sentence that holds ``names``, and change nothing below ``folder``."""
     before = contents(folder)
     status = main(arguments)
     said = capsys.readouterr()
@@ -170,13 +170,11 @@ BAD_DATA = {
 def test_data_that_cannot_be_used(case, tmp_path, capsys):
     make, names = BAD_DATA[case]
     source = make(tmp_path / "data")
-    refused(
-        ["fit", "gaussian", "--data", str(source), "--out", str(tmp_path / "out")], tmp_path, capsys, names=names
-    )
+    refused(["fit", "gaussian", "--data", str(source), "--out", str(tmp_path / "out")], tmp_path, capsys, names=names)
     assert not (tmp_path / "out").exists()
 
 
-# -- arguments of fit ----------------------------------------------------------------------------------------------------
+# -- arguments of fit ------------------------------------------------------------------------------------------------
 
 BAD_FIT = {
     "negative budget": (["--budget", "-3s"], "budget"),
@@ -253,7 +251,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
     assert os.listdir(tmp_path / "runs") == []
 
 
-# -- arguments of sample, and runs that are not what they were -------------------------------------------------------------
+# -- arguments of sample, and runs that are not what they were -------------------------------------------------------
 
 BAD_SAMPLE = {
     "none": (["-n", "0"], "n"),
@@ -314,7 +312,10 @@ SPOILED = {
     ),
     "weights of zero bytes": (lambda run: (run / "model.safetensors").write_bytes(b""), "model.safetensors"),
     "weights that are not the recorded ones": (edit_json("training.json", weights="0" * 64), "SHA-256"),
-    "config of another program": (lambda run: (run / "config.json").write_text('{"model_type": "gpt2"}'), "config.json"),
+    "config of another program": (
+        lambda run: (run / "config.json").write_text('{"model_type": "gpt2"}'),
+        "config.json",
+    ),
     "config that is not JSON": (lambda run: (run / "config.json").write_text("{"), "config.json"),
     "config that names a foreign class": (
         edit_json("config.json", model={"class": "os:system", "fields": {}}),

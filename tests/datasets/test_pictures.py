@@ -12,7 +12,7 @@ from pushforward.core.errors import InputError
 from pushforward.datasets import pictures
 from pushforward.datasets.options import Options
 from pushforward.datasets.picture_file import read_header, read_picture
-from pushforward.datasets.pictures import load_pictures
+from pushforward.datasets.pictures import load_pictures, picture_files
 
 
 def picture(mode: str = "RGB", size: tuple[int, int] = (6, 4), seed: int = 0) -> Image.Image:
@@ -33,7 +33,7 @@ def folder(tmp_path):
 
 
 def load(folder, **options):
-    return load_pictures(folder, Options(**options))
+    return load_pictures(folder, *picture_files(folder), Options(**options))
 
 
 def everything(data) -> list[bytes]:

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import energy_distance as scipy_energy
 from torch import nn
 
-from pushforward.core.capabilities import HasCompletion
+from pushforward.core.capabilities import HasCompletion, HasDensity
 from pushforward.core.data import Rows, Windows
 from pushforward.core.errors import InputError
 from pushforward.core.model import model
@@ -20,7 +20,7 @@ from tests.training.learners import Bell, Duel
 
 
 @model
-class Bigram(HasCompletion):
+class Bigram(HasCompletion, HasDensity):
     """A fixed Markov chain that begins uniformly: its log-likelihood can be added up by hand."""
 
     space = "codes"

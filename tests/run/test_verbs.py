@@ -370,9 +370,9 @@ from pushforward.training.loop import Stopped
 from pushforward.training.settings import Settings
 from tests.small_data import points
 from tests.training.learners import Bell
-settings = Settings(threads=1, device="cpu", batch_size=32, validate_every=500)
+settings = Settings(threads=1, device="cpu", batch_size=32, validate_every=200)
 try:
-    fit(Bell, points(), steps=20_000, seed=1, out=sys.argv[1], settings=settings, options={"dropout": 0.4})
+    fit(Bell, points(), steps=6_000, seed=1, out=sys.argv[1], settings=settings, options={"dropout": 0.4})
 except Stopped as stopped:
     print(stopped)
     sys.exit(130)
@@ -393,10 +393,10 @@ def test_a_signalled_process_leaves_a_checkpoint_to_go_on_from(number, tmp_path)
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 130
     step = load_checkpoint(path / "checkpoint")[0].step
-    assert said.strip() == f"stopped after step {step} of 20000" and 500 <= step < 20_000
-    settings = Settings(threads=1, device="cpu", batch_size=32, validate_every=500)
+    assert said.strip() == f"stopped after step {step} of 6000" and 200 <= step < 6_000
+    settings = Settings(threads=1, device="cpu", batch_size=32, validate_every=200)
     fields = {"dropout": 0.4}
-    whole = fit(Bell, points(), steps=20_000, seed=1, out=tmp_path / "whole", settings=settings, options=fields)
+    whole = fit(Bell, points(), steps=6_000, seed=1, out=tmp_path / "whole", settings=settings, options=fields)
     resume(path, data=points())
     assert weights(path) == weights(whole.path)
     assert final(path) == final(whole.path)

@@ -144,7 +144,7 @@ class HasPath(Model, ABC):
             return torch.stack([self.fitted.decode(y, noise=noise.part(0, n)) for y in states])
 
 
-class HasCompletion(HasDensity, ABC):
+class HasCompletion(Model, ABC):
     """A model of sequences, one code after another, that can go on from a beginning."""
 
     @abstractmethod

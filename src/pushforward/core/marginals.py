@@ -70,9 +70,10 @@ def fit_marginal(values: np.ndarray, column: Column) -> Marginal:
         return Marginal(edges=_floats(np.arange(size + 1)), mass=_floats(mass), step=1.0)
     edges = _number_edges(np.sort(known), column.resolution)
     counts = np.histogram(known, edges)[0] + 0.5
-    tail = 0.5 / (counts.sum() + 1.0)
+    tail = float(0.5 / (counts.sum() + 1.0))
     mass = counts / counts.sum() * (1 - 2 * tail)
-    spread = float(known.std()) if known.size > 1 else 0.0
+    # Of equal numbers the computed deviation is a rounding error and no scale.
+    spread = float(known.std()) if known.size and known.min() < known.max() else 0.0
     return Marginal(
         edges=_floats(edges),
         mass=_floats(mass),

@@ -97,12 +97,14 @@ class Noise:
                 np.random.Philox(key=[self.seed, self.step], counter=[0, self._draw, block, 0])
             )
             # The block is drawn from its first row on, as far as it is needed: row i never depends on `rows`.
-            drawn = np.empty((high - first, *event), dtype=np.float32)
+            wanted = values[low - self.start : high - self.start]
+            drawn = wanted if low == first else np.empty((high - first, *event), dtype=np.float32)
             if law == "normal":
                 stream.standard_normal(dtype=np.float32, out=drawn)
             else:
                 stream.random(dtype=np.float32, out=drawn)
-            values[low - self.start : high - self.start] = drawn[low - first :]
+            if drawn is not wanted:
+                wanted[...] = drawn[low - first :]
         self._draw += 1
         tensor = torch.from_numpy(values)
         return tensor if like is None else tensor.to(device=like.device, dtype=like.dtype)

@@ -59,13 +59,12 @@ class Pixels(Units):
         levels, entries = self.example.levels, math.prod(self.shape)
         y = x.to(dtype)
         y += noise.uniform(*self.shape, like=y)
-        y /= levels
         match self.scale:
             case "affine":
-                y = y.mul_(2).sub_(1)
+                y = y.mul_(2 / levels).sub_(1)
                 return y, y.new_full((len(x),), entries * math.log(2 / levels))
             case "logit":
-                squeezed = ALPHA + (1 - 2 * ALPHA) * y
+                squeezed = ALPHA + (1 - 2 * ALPHA) * (y / levels)
                 y = torch.logit(squeezed)
                 # -log s - log(1 - s) = -log sigmoid(y) - log sigmoid(-y)
                 slope = math.log((1 - 2 * ALPHA) / levels) - logsigmoid(y) - logsigmoid(-y)

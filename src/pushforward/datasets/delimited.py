@@ -32,10 +32,13 @@ NOTHING = {"na", "n/a", "null", "none", "?", "-", "missing", "#n/a"}
 #: Cells of a field may be long (a text per row); the csv module's own limit is 128 KiB.
 LONGEST_FIELD = 2**24
 
+#: The delimiter shows in so many characters; a copy of a large file would be waste.
+SNIFFED = 2**18
+
 #: If at least this share of a column reads as numbers, the rest may be slips, and a line says where the first is.
 NEARLY_ALL = 0.9
 
-DECIMAL_COMMA, LEADING_ZERO, WHOLE = (re.compile(p) for p in (r"[+-]?\d+,\d+", r"[+-]?0\d+", r"[+-]?\d+"))
+DECIMAL_COMMA, WHOLE = (re.compile(pattern) for pattern in (r"[+-]?\d+,\d+", r"[+-]?\d+"))
 
 
 def read_delimited(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -118,12 +121,12 @@ def _number(word: str, decimal: str) -> float | None:
         return math.nan
     if decimal == "," and DECIMAL_COMMA.fullmatch(word):
         word = word.replace(",", ".")
-    if "_" in word or LEADING_ZERO.fullmatch(word):
-        return None
     try:
-        return float(word)
+        number = float(word)
     except ValueError:
         return None
+    digits = word.lstrip("+-")
+    return None if "_" in word or (digits[0] == "0" and digits.isdigit() and digits != "0") else number
 
 
 def _decode(path: Path) -> tuple[str, list[str]]:
@@ -153,10 +156,11 @@ def _reader(text: str, delimiter: str) -> Any:
 
 def _sniff(text: str) -> str:
     """The delimiter that cuts the first hundred rows most evenly into more than one cell; a comma if none does."""
+    beginning = text if len(text) <= SNIFFED else text[: text.rfind("\n", 0, SNIFFED) + 1] or text
 
     def evenness(delimiter: str) -> float:
         try:
-            counts = Counter(len(row) for row in islice(_reader(text, delimiter), 100) if row)
+            counts = Counter(len(row) for row in islice(_reader(beginning, delimiter), 100) if row)
         except csv.Error:
             return 0.0
         width, rows = max(counts.items(), key=lambda item: item[1], default=(1, 0))

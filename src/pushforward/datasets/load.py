@@ -103,7 +103,8 @@ def _recipe(source: str, options: Options) -> dict[str, Any] | None:
         return None
     default = Options()
     named = {field.name: getattr(options, field.name) for field in fields(options)}
-    return {"source": source} | {name: value for name, value in named.items() if value != getattr(default, name)}
+    given = {name: value for name, value in named.items() if value != getattr(default, name)}
+    return {"source": source} | {n: dict(value) if isinstance(value, Mapping) else value for n, value in given.items()}
 
 
 def _load_path(path: Path, options: Options) -> Data:
@@ -117,7 +118,7 @@ def _load_folder(folder: Path, options: Options) -> Data:
     title = folder.resolve().name
     pictures, others = picture_files(folder)
     if pictures:
-        return load_pictures(folder, options)
+        return load_pictures(folder, pictures, others, options)
     if any(is_idx(path) and path.parent == folder for path in others):
         return load_arrays(read_idx_folder(folder), options, title)
     texts = [path for path in others if path.suffix.lower() in TEXTS and not path.name.startswith(".")]

@@ -56,8 +56,8 @@ def picture_files(folder: Path) -> tuple[list[Path], list[Path]]:
     return pictures, others
 
 
-def load_pictures(folder: Path, options: Options) -> Data:
-    """Data from a folder of pictures.
+def load_pictures(folder: Path, pictures: list[Path], others: list[Path], options: Options) -> Data:
+    """Data from a folder of pictures, given the two lists that ``picture_files`` makes of it.
 
     Subfolders named ``train``, ``test`` (and ``valid``) are splits; others, two or more and no picture beside them,
     are classes. Pictures of another size than the most common one are scaled to cover it and cut at the centre; grey
@@ -67,7 +67,6 @@ def load_pictures(folder: Path, options: Options) -> Data:
         InputError: naming the file, if one cannot be read.
     """
     options.allow("a folder of pictures", "size", "condition")
-    pictures, others = picture_files(folder)
     found, depth = _by_split(folder, pictures)
     form, notes = _form(for_each(read_header, pictures), options.sides())
     if others:

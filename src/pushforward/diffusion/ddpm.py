@@ -53,6 +53,9 @@ __all__ = ["DDPM"]
 #: Length of the vector a class is embedded in.
 CONDITION = 64
 
+#: Noise levels that score an example: one from each of as many equally heavy parts of the bound.
+LEVELS = 4
+
 
 @model
 class DDPM(HasDensity, HasPath):
@@ -82,7 +85,7 @@ class DDPM(HasDensity, HasPath):
     schedule: Schedule = "log-snr"  # Of the noise; log-snr weighs all errors of the predicted noise alike.
     variance: ReverseVariance = "forward"  # Of the reverse steps: that of the noise added, or of the exact posterior.
     weighting: Literal["elbo", "simple"] = "elbo"  # Of the noise levels: the bound, or all alike (then it is no bound).
-    width: int = 128  # Hidden units; for images a quarter of it is channels at full size.
+    width: int = 128  # Hidden units; for images an eighth of it is channels at full size.
     depth: int = 2  # Residual blocks; for images half as many at each size.
 
     def build(self) -> None:
@@ -90,7 +93,7 @@ class DDPM(HasDensity, HasPath):
             if (size := getattr(self, name)) < 1:
                 raise InputError(f"{name}: got {size}, expected at least 1")
         image, condition = len(self.shape) == 3, 0 if self.condition is None else CONDITION
-        width, depth = (self.width // 4, self.depth // 2) if image else (self.width, self.depth)
+        width, depth = (self.width // 8, self.depth // 2) if image else (self.width, self.depth)
         self.embed = None if self.condition is None else Conditioner(self.condition, CONDITION)
         self.network = denoiser(self.shape, width=max(width, 1), depth=max(depth, 1), condition=condition)
 
@@ -116,22 +119,25 @@ class DDPM(HasDensity, HasPath):
         self, x: Float[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
     ) -> dict[str, Float[Tensor, "batch"]]:
         """Minus the bound in its three parts; or, for the weighting "simple", the mean of |eps - eps_hat|^2 over t."""
+        u = noise.uniform(like=x)
         match self.weighting:
             case "elbo":
-                return self._bound(x, condition, noise)
+                return self._bound(x, condition, u, noise)
             case "simple":
-                first, later = self._errors(x, condition, noise, torch.sigmoid(-self.gamma) / self.steps)
+                first, later = self._errors(x, condition, u, noise, torch.sigmoid(-self.gamma) / self.steps)
                 return {"prior": self._prior(x), "diffusion": later, "reconstruction": first}
         raise ValueError(f"weighting: got {self.weighting!r}, expected elbo or simple")
 
     def log_likelihood(
         self, x: Float[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
     ) -> Float[Tensor, "batch"]:
-        return -torch.stack(list(self._bound(x, condition, noise).values())).sum(0)
+        u = noise.uniform(like=x)
+        draws = [self._bound(x, condition, (u + k) / LEVELS, noise) for k in range(LEVELS)]
+        return -torch.stack([part for draw in draws for part in draw.values()]).sum(0) / LEVELS
 
-    def _bound(self, x: Tensor, condition: Condition | None, noise: Noise) -> dict[str, Tensor]:
+    def _bound(self, x: Tensor, condition: Condition | None, u: Tensor, noise: Noise) -> dict[str, Tensor]:
         dim = x[0].numel()
-        first, later = self._errors(x, condition, noise, self.weight)
+        first, later = self._errors(x, condition, u, noise, self.weight)
         return {
             "prior": self._prior(x),
             "diffusion": later + dim * self.widening,
@@ -144,11 +150,11 @@ class DDPM(HasDensity, HasPath):
         return 0.5 * torch.sigmoid(-last) * (x.flatten(1).square().sum(1) - dim) - dim * sigma(last).log()
 
     def _errors(
-        self, x: Tensor, condition: Condition | None, noise: Noise, weight: Float[Tensor, "steps"]
+        self, x: Tensor, condition: Condition | None, u: Tensor, noise: Noise, weight: Float[Tensor, "steps"]
     ) -> tuple[Float[Tensor, "batch"], Float[Tensor, "batch"]]:
         """One draw each of w_1 |v - v_hat|^2 and of the sum of w_t |v - v_hat|^2 over t > 1, at one t per example."""
         total = weight.sum()
-        t = torch.searchsorted(weight.cumsum(0), total * noise.uniform(like=x), right=True).clamp(max=self.steps - 1)
+        t = torch.searchsorted(weight.cumsum(0), total * u, right=True).clamp(max=self.steps - 1)
         gamma, eps = self.gamma[t], noise.normal(*self.shape, like=x)
         a, s = (part(gamma).view(-1, *[1] * (x.ndim - 1)) for part in (alpha, sigma))
         z, v = a * x + s * eps, a * eps - s * x
@@ -198,5 +204,5 @@ class DDPM(HasDensity, HasPath):
         yield from reverse_chain(velocity, self.gamma, z, sampler=sampler, variance=self.variance, noise=noise)
 
     def stages(self) -> Sequence[Stage]:
-        phase = Phase(name="fit", terms=self.terms, parameters=list(self.parameters()), lr=1e-3)
+        phase = Phase(name="fit", terms=self.terms, parameters=list(self.parameters()), lr=2e-3)
         return [Stage(name="fit", phases=[phase])]

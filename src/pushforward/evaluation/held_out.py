@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pushforward.core.capabilities import HasCompletion, HasDensity
+from pushforward.core.capabilities import Density, HasCompletion, HasDensity
 from pushforward.core.data import Batch, Split, Windows
 from pushforward.core.errors import InputError
 from pushforward.core.fit_units import fit_units
@@ -71,8 +71,8 @@ def measure(model: Model, split: Split, *, rows: int = ROWS, seed: int = 0) -> F
     """
     if len(split) == 0:
         raise InputError("data: the held-out split is empty, expected at least one example")
-    if isinstance(model, HasCompletion) and isinstance(split, Windows):
-        return _stream(model, split, rows)
+    if isinstance(model, HasCompletion) and isinstance(model, HasDensity) and isinstance(split, Windows):
+        return _stream(model, model.density(), split, rows)
     batch = split.spread(rows)
     if not isinstance(model, HasDensity):
         return _samples(model, batch, seed)
@@ -89,7 +89,7 @@ def measure(model: Model, split: Split, *, rows: int = ROWS, seed: int = 0) -> F
     return Figure(float(values.mean()), unit, density.kind, density.measure, _error(values), len(values))
 
 
-def _stream(model: HasCompletion, split: Windows, rows: int) -> Figure:
+def _stream(model: HasCompletion, density: Density, split: Windows, rows: int) -> Figure:
     """Windows that overlap by half, evenly spaced; each scores its second half, the first window all of itself."""
     length = split.length
     stride = max(length // 2, 1)
@@ -104,7 +104,6 @@ def _stream(model: HasCompletion, split: Windows, rows: int) -> Figure:
                 row[(0 if int(start) == 0 else length - stride) :] for start, row in zip(part, each, strict=True)
             ]
     values = -torch.cat(per_code).double().cpu()
-    density = model.density()
     # Neighbouring codes are dependent: the standard error is taken over windows.
     means = torch.stack([-row.double().mean().cpu() for row in per_code])
     return Figure(float(values.mean()), "nats/code", density.kind, density.measure, _error(means), len(values))

@@ -14,6 +14,7 @@ A learned model that does not beat them has learned no more than a mean and a co
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -25,6 +26,7 @@ from pushforward.core.errors import InputError
 from pushforward.core.model import model
 from pushforward.core.noise import Noise
 from pushforward.core.stages import Stage
+from pushforward.core.units import Space
 from pushforward.probability.classes import class_rows, count_classes
 
 __all__ = ["Gaussian", "Independent"]
@@ -33,8 +35,8 @@ __all__ = ["Gaussian", "Independent"]
 #: entries invertible, and gives pixels that never vary in training the width that held-out examples ask for.
 SHRINKAGES = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
-#: How many examples of everything are added to a class, tried on validation.
-PSEUDO_EXAMPLES = (1.0, 10.0, 100.0, 1000.0)
+#: How many examples of everything are added to the covariance of a class, tried on validation.
+PSEUDO_EXAMPLES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
 
 #: A direction with less variance than this, relative to the average, repeats the others up to rounding (a standard
 #: deviation of 1e-5 is about a hundred roundings of a float32 of order one), and its density has no bound.
@@ -51,8 +53,9 @@ CHUNK = 8192
 class Gaussian(HasDensity):
     """One Gaussian with full covariance, one more per class; exact in model units.
 
-    The parameters of a class are shrunk toward those of all examples, by as many pseudo-examples as validation prefers:
-    mean (n_c m_c + m) / (n_c + 1) and covariance (n_c S_c + a S) / (n_c + a). Without class, all examples count.
+    A class has its own mean, and a covariance shrunk toward that of all examples, by as many pseudo-examples as
+    validation prefers: (n_c S_c + a S) / (n_c + a). A class that was never seen is the Gaussian of all examples, and so
+    is the model without class.
 
     Raises:
         InputError: if the condition is not a class label, or the covariances would not fit in memory.
@@ -68,7 +71,7 @@ class Gaussian(HasDensity):
         of the shrinkage; its amount is chosen on validation here. Friedman 1989, "Regularized Discriminant Analysis".
     """
 
-    shrinkage: float | None = None  # of the covariance toward a sphere, 0 to 1; None chooses it on validation
+    shrinkage: float | None = None  # Of the covariance toward a sphere, 0 to 1; None chooses it on validation.
 
     def build(self) -> None:
         if self.shrinkage is not None and not 0 <= self.shrinkage <= 1:
@@ -91,13 +94,15 @@ class Gaussian(HasDensity):
         self, x: Float[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
     ) -> Float[Tensor, "batch"]:
         rows = class_rows(condition, len(x), device=x.device)
-        log_p = x.new_empty(len(x))
+        log_p = torch.empty(len(x), dtype=torch.float64, device=x.device)
         for row in rows.unique().tolist():
             of_class = rows == row
-            log_p[of_class] = log_normal(x[of_class].flatten(1), self.means[row], self.scales[row]).to(x.dtype)
+            log_p[of_class] = log_normal(x[of_class].flatten(1), self.means[row], self.scales[row])
         return log_p
 
-    def draw(self, n: int, condition: Condition | None, *, noise: Noise, sampler: None) -> Float[Tensor, "n *units"]:
+    def draw(
+        self, n: int, condition: Condition | None, *, noise: Noise, sampler: Any | None
+    ) -> Float[Tensor, "n *units"]:
         rows = class_rows(condition, n, device=self.device)
         x = noise.normal(self.means.shape[1], like=self.means)
         for row in rows.unique().tolist():
@@ -116,28 +121,13 @@ class Gaussian(HasDensity):
         """
         x, rows = train.x.flatten(1), class_rows(train.condition, len(train.x), device=train.x.device)
         mean, covariance = moments(x)
-        yield from self._solve_all(mean, covariance, valid, noise)
-        if len(self.means) == 1:
-            return
-        everything = self.scales[0].double() @ self.scales[0].double().T
-        counts = rows.bincount(minlength=len(self.means)).double()
-        best, kept = math.inf, (self.means.clone(), self.scales.clone())
-        for pseudo in PSEUDO_EXAMPLES:
-            for row in range(1, len(self.means)):
-                n = counts[row]
-                own_mean, own_covariance = moments(x[rows == row]) if n else (mean, covariance)
-                shrunk = (n * own_covariance + pseudo * everything) / (n + pseudo)
-                self.means[row] = (n * own_mean + mean) / (n + 1)
-                self.scales[row] = torch.linalg.cholesky(shrunk)
-            figure = -float(self.log_likelihood(valid.x, valid.condition, noise=noise).double().mean())
-            if figure < best:
-                best, kept = figure, (self.means.clone(), self.scales.clone())
-            yield figure
-        self.means.copy_(kept[0])
-        self.scales.copy_(kept[1])
+        yield from self._solve_all(mean, covariance, valid)
+        if len(self.means) > 1:
+            seen = {row: moments(x[rows == row]) for row in rows.unique().tolist() if row}
+            yield from self._solve_classes(seen, rows.bincount(minlength=len(self.means)).double(), valid)
 
-    def _solve_all(self, mean: Tensor, covariance: Tensor, valid: Batch, noise: Noise) -> Iterator[float]:
-        """Row 0: the Gaussian of all examples."""
+    def _solve_all(self, mean: Tensor, covariance: Tensor, valid: Batch) -> Iterator[float]:
+        """The Gaussian of all examples, taken for every class until that is solved."""
         self.means.copy_(mean.expand_as(self.means))
         sphere = covariance.diagonal().mean().clamp(min=LEAST_VARIANCE)
         identity = torch.eye(len(mean), dtype=mean.dtype, device=mean.device)
@@ -147,13 +137,40 @@ class Gaussian(HasDensity):
             if failed or bool((scale.diagonal() ** 2 < LEAST_VARIANCE * sphere).any()):
                 continue  # no density: some entries follow from the others
             self.scales.copy_(scale.expand_as(self.scales))
-            figure = -float(self.log_likelihood(valid.x, None, noise=noise).double().mean())
+            figure = self._figure(valid.x, None)
             if figure < best:
                 best, kept = figure, scale
             yield figure
         if kept is None:
             raise InputError(f"shrinkage: {self.shrinkage} leaves no inverse covariance, expected more, or None")
         self.scales.copy_(kept.expand_as(self.scales))
+
+    def _solve_classes(
+        self, seen: dict[int, tuple[Tensor, Tensor]], counts: Float[Tensor, "rows"], valid: Batch
+    ) -> Iterator[float]:
+        """The Gaussians of classes, of which mean and covariance are given."""
+        everything = self.scales[0].double() @ self.scales[0].double().T
+        for row, (mean, _) in seen.items():
+            self.means[row] = mean
+        best, kept = math.inf, self.scales.clone()
+        for pseudo in PSEUDO_EXAMPLES:
+            shrunk = [
+                (counts[row] * own + pseudo * everything) / (counts[row] + pseudo) for row, (_, own) in seen.items()
+            ]
+            found = [torch.linalg.cholesky_ex(covariance) for covariance in shrunk]
+            if any(failed for _, failed in found):
+                continue  # too few pseudo-examples to lift the directions in which a class is flat
+            for row, (scale, _) in zip(seen, found, strict=True):
+                self.scales[row] = scale
+            figure = self._figure(valid.x, valid.condition)
+            if figure < best:
+                best, kept = figure, self.scales.clone()
+            yield figure
+        self.scales.copy_(kept)
+
+    def _figure(self, x: Tensor, condition: Condition | None) -> float:
+        """Nats per example; nothing is drawn from the noise."""
+        return -float(self.log_likelihood(x, condition, noise=Noise(0, rows=len(x))).mean())
 
 
 @model
@@ -173,7 +190,7 @@ class Independent(HasDensity):
         tensor([-2.7726], dtype=torch.float64)
     """
 
-    space = "codes"
+    space: ClassVar[Space] = "codes"
 
     def build(self) -> None:
         rows, sizes = 1 + count_classes(self.condition), torch.tensor(self.fitted.sizes)
@@ -192,7 +209,7 @@ class Independent(HasDensity):
         codes = torch.arange(x.shape[1], device=x.device)
         return self.table[rows[:, None], codes, x].log().sum(1)
 
-    def draw(self, n: int, condition: Condition | None, *, noise: Noise, sampler: None) -> Int[Tensor, "n codes"]:
+    def draw(self, n: int, condition: Condition | None, *, noise: Noise, sampler: Any | None) -> Int[Tensor, "n codes"]:
         rows = class_rows(condition, n, device=self.device)
         uniform = noise.uniform(self.table.shape[1], like=self.table.double())
         last = torch.tensor(self.fitted.sizes, device=self.device) - 1

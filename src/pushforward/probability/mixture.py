@@ -8,7 +8,7 @@ examples: without class the model is the marginal distribution. The passes thems
 
 import math
 from collections.abc import Generator, Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -61,8 +61,8 @@ class Mixture(HasDensity):
         tensor([-1.8379], dtype=torch.float64)
     """
 
-    components: int = 0  # number of Gaussians; 0 chooses it on validation, from 1 to 64
-    covariance: Literal["full", "diagonal", "auto"] = "auto"  # of each Gaussian; auto: full up to 64 dimensions
+    components: int = 0  # Number of Gaussians; 0 chooses it on validation, from 1 to 64.
+    covariance: Literal["full", "diagonal", "auto"] = "auto"  # Of each Gaussian; auto: full up to 64 dimensions.
 
     def build(self) -> None:
         if self.components < 0:
@@ -93,9 +93,11 @@ class Mixture(HasDensity):
         self, x: Float[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
     ) -> Float[Tensor, "batch"]:
         parts = Parts(self.weights.double().log(), self.means.double(), self.scales.double())
-        return em.log_likelihood(_examples(Batch(x, condition)), parts).to(x.dtype)
+        return em.log_likelihood(_examples(Batch(x, condition)), parts)
 
-    def draw(self, n: int, condition: Condition | None, *, noise: Noise, sampler: None) -> Float[Tensor, "n *units"]:
+    def draw(
+        self, n: int, condition: Condition | None, *, noise: Noise, sampler: Any | None
+    ) -> Float[Tensor, "n *units"]:
         weights = self.weights[class_rows(condition, n, device=self.device)].double()
         # The component k with F(k - 1) <= u < F(k); the last F may fall short of 1 by a rounding.
         u = noise.uniform(1, like=weights)

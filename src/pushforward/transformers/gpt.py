@@ -29,7 +29,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pushforward.core.capabilities import HasCompletion, HasPath
+from pushforward.core.capabilities import HasCompletion, HasDensity, HasPath
 from pushforward.core.data import Condition
 from pushforward.core.errors import InputError
 from pushforward.core.modality import Image, Points
@@ -51,7 +51,7 @@ ROWS = 256
 
 
 @model
-class GPT(HasCompletion, HasPath):
+class GPT(HasCompletion, HasDensity, HasPath):
     """Decoder-only transformer over the codes of text, images, tables or points; its likelihood is exact.
 
     A condition (a label or a text) becomes vectors before the start vector. The loss is in nats per example, summed over

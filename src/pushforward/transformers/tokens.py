@@ -48,7 +48,9 @@ class TokenSampler:
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense."""
         if not 0 < self.temperature < math.inf:
-            raise InputError(f"temperature: got {self.temperature}, expected a finite number above 0 (top_k=1 is greedy)")
+            raise InputError(
+                f"temperature: got {self.temperature}, expected a finite number above 0 (top_k=1 is greedy)"
+            )
         if not isinstance(self.top_k, int) or self.top_k < 0:
             raise InputError(f"top_k: got {self.top_k}, expected a whole number of at least 0")
         if not 0 < self.top_p <= 1:
