@@ -25,7 +25,7 @@ def linear_data(n: int, dim: int, latent_dim: int) -> torch.Tensor:
     scales = torch.arange(1.0, latent_dim + 1).sqrt().double()
     turn, _ = torch.linalg.qr(Noise(3, rows=dim).normal(dim).double())
     codes = Noise(0, rows=n).normal(latent_dim).double() * scales
-    return codes @ turn[:latent_dim] + 0.5 * Noise(1, rows=n).normal(dim).double() + torch.arange(dim)
+    return codes @ turn[:latent_dim] + 0.5 * Noise(1, rows=n).normal(dim).double() + torch.linspace(-1, 1, dim)
 
 
 def linear_vae(x: torch.Tensor, latent_dim: int, *, steps: int) -> VAE:
@@ -58,11 +58,13 @@ def test_the_linear_one_is_probabilistic_pca_in_more_dimensions():
 
 
 def known_linear() -> tuple[VAE, torch.Tensor, torch.Tensor]:
-    """A linear decoder with chosen weights, a rough encoder, and the Gaussian that it stands for: mean and covariance."""
+    """A linear decoder with chosen weights, an encoder that knows nothing, and the mean and covariance of x."""
     torch.manual_seed(0)
     model = VAE(example=Points(dim=3), latent_dim=2, network="linear", variance="shared").double()
-    (decode,) = model.decoder.net.layers
+    (encode,), (decode,) = model.encoder.net.layers, model.decoder.net.layers
     with torch.no_grad():
+        encode.weight.zero_()  # q(z | x) is the prior
+        encode.bias.zero_()
         decode.weight.copy_(torch.tensor([[1.0, 0.0], [0.5, -1.0], [0.0, 2.0]]))
         decode.bias.copy_(torch.tensor([1.0, -2.0, 0.0]))
     variance = math.exp(bounded(30 * model.log_v).item())
@@ -82,11 +84,12 @@ def test_samples_have_the_covariance_of_the_model():
 
 def test_the_bound_is_below_and_grows_to_the_likelihood_with_its_samples():
     model, mean, covariance = known_linear()
-    x = model.sample(2000, seed=0, batch_size=2000)
+    x = model.sample(2000, seed=99, batch_size=2000)  # not the noise that z is drawn from below
     exact = MultivariateNormal(mean, covariance).log_prob(x).mean().item()
     bounds = [model.log_prob(x, samples=k, batch_size=2000).mean().item() for k in (1, 5, 50, 500)]
     assert bounds == sorted(bounds)
-    assert bounds[0] < exact - 0.1, "the encoder is not the posterior"
+    assert bounds[0] < exact - 1, "the encoder is not the posterior"
+    # The gap is half the relative variance of a mean of 500 weights; those of the prior vary by about 10.
     assert exact - 0.05 < bounds[-1] < exact + 0.01
     assert model.density() == Density("bound", "density")
 
@@ -120,8 +123,8 @@ def test_the_decoder_learns_what_a_gaussian_cannot():
     x = torch.stack((angle.cos(), angle.sin()), 1) + 0.1 * Noise(1, rows=4000).normal(2).double()
     torch.manual_seed(0)
     example = Points(dim=2)
-    model = VAE(example=example, units=fit_units(example, "real", x), latent_dim=2, width=64)
-    train(model, x, steps=600)
+    model = VAE(example=example, units=fit_units(example, "real", x), width=64)
+    train(model, x, steps=800)
     gaussian = MultivariateNormal(x.mean(0), torch.cov(x.T)).log_prob(x).mean().item()
     assert model.log_prob(x, samples=20, batch_size=4000).mean().item() > gaussian + 0.5
     radii = model.sample(2000, seed=0, batch_size=2000).norm(dim=1)

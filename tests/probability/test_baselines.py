@@ -69,7 +69,7 @@ def test_pixels_that_never_vary_have_a_density():
     x[:, 0, 1, 1] = torch.arange(3400) % 17
     model = solved(Gaussian, image, x)
     assert model.density() == Density("bound", "mass")
-    # The best a Gaussian can do for a uniform cell: 1/2 ln(2 pi e / 12) = 0.1765 nats, eight times, and ln 17 more once.
+    # The best a Gaussian can do for a uniform cell: 1/2 ln(2 pi e / 12) = 0.1765 nats each, and ln 17 more once.
     assert -model.log_prob(x).mean().item() == pytest.approx(9 * 0.1765 + math.log(17), abs=0.05)
     drawn = model.sample(4000, seed=0)[:, 0, 0, 0]
     # It leaves the cell beyond sqrt(3) standard deviations: 8.3 %; four standard errors of 4,000 draws.

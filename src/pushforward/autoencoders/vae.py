@@ -44,6 +44,11 @@ FARTHEST = 15.0
 #: as this multiple of the parameter it gets there in a few hundred steps.
 STRIDE = 30.0
 
+#: Share of the training over which the KL term comes in, from nothing: a decoder that starts with more noise than
+#: signal otherwise settles on ignoring z. On a ring in the plane the model stayed a Gaussian without it, at -2.17 nats,
+#: and came to -1.2 with it, the best there is being -0.95. Afterwards the loss is the bound.
+WARM_UP = 0.1
+
 #: The largest example that "auto" gives to a perceptron: up to 32 x 32 grey pixels it learns more in a minute on a CPU.
 MLP_UP_TO = 1024
 
@@ -52,9 +57,10 @@ MLP_UP_TO = 1024
 class VAE(HasDensity, HasLatent):
     r"""Variational autoencoder with a Gaussian decoder that predicts its own variance.
 
-    The loss is ``reconstruction + kl``, minus the bound at one draw of z. ``log_prob`` with K samples is the importance
-    bound :math:`\log \tfrac{1}{K} \sum_k p(x, z_k \mid c) / q(z_k \mid x, c)` (Burda et al. 2016, eq. 8), which grows
-    to log p(x | c) with K.
+    The loss is ``reconstruction + kl``, minus the bound at one draw of z; the KL term comes in over the first tenth of
+    the training. ``log_prob`` with K samples is the importance bound
+    :math:`\log \tfrac{1}{K} \sum_k p(x, z_k \mid c) / q(z_k \mid x, c)`, which grows to log p(x | c) with K (Burda et
+    al. 2016, eq. 8).
 
     ``network="linear"`` with ``variance="shared"`` is probabilistic PCA, whose solution is known
     (``pushforward.probability.ppca``); with ``variance="dimension"`` it is factor analysis.
@@ -80,7 +86,7 @@ class VAE(HasDensity, HasLatent):
     width: int = 256  # Hidden units of a layer; convolutions have an eighth as many channels.
     depth: int = 2  # Hidden layers; convolutions have half as many residual blocks at each size.
     beta: float = 1.0  # Weight of the KL term; other than 1 the loss is no bound (Higgins et al. 2017).
-    network: Literal["auto", "mlp", "conv", "linear"] = "auto"  # auto: conv for images of more than 1,024 numbers.
+    network: Literal["auto", "mlp", "conv", "linear"] = "auto"  # auto: conv above 1,024 numbers; linear: pPCA.
     variance: Literal["shared", "dimension", "network"] = "network"  # Of x given z: one, one each, or the decoder's.
 
     def build(self) -> None:
@@ -121,7 +127,8 @@ class VAE(HasDensity, HasLatent):
         std = (0.5 * log_s).exp()
         z = mean + std * noise.normal(self.latent_dim, like=mean)
         kl = 0.5 * (mean**2 + std**2 - log_s - 1).sum(1)
-        return {"reconstruction": -log_normal(x, *self.observation(z, c)), "kl": self.beta * kl}
+        weight = self.beta * min(1.0, self.progress / WARM_UP)
+        return {"reconstruction": -log_normal(x, *self.observation(z, c)), "kl": weight * kl}
 
     def log_likelihood(
         self, x: Float[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise

@@ -53,15 +53,19 @@ __all__ = ["DDPM"]
 #: Length of the vector a class is embedded in.
 CONDITION = 64
 
-#: Noise levels that score an example: one from each of as many equally heavy parts of the bound.
+#: Noise levels that score an example, one from each of as many equally heavy parts of the bound: four passes of the
+#: network for a fifth of the scatter of one (digits: 23 nats, not 112; four independent levels would leave 56).
 LEVELS = 4
+
+#: Steps of a quick look: the shape of a sample shows, its finish does not.
+PREVIEW = 25
 
 
 @model
 class DDPM(HasDensity, HasPath):
     """Denoising diffusion probabilistic model: a bound on the density, samples in T steps or fewer.
 
-    ``log_prob(x, samples=K)`` averages K draws of the bound, K noise levels for every example.
+    A draw of the bound takes four noise levels per example; ``log_prob(x, samples=K)`` averages K such draws.
 
     Raises:
         InputError: if a size is out of range, or the condition is not a class label.
@@ -202,6 +206,11 @@ class DDPM(HasDensity, HasPath):
         z = noise.normal(*self.shape, like=self._anchor())
         yield z
         yield from reverse_chain(velocity, self.gamma, z, sampler=sampler, variance=self.variance, noise=noise)
+
+    @property
+    def preview(self) -> DiffusionSampler:
+        """Deterministic and short, for looks at samples while training."""
+        return DiffusionSampler(method="ddim", steps=min(PREVIEW, self.steps))
 
     def stages(self) -> Sequence[Stage]:
         phase = Phase(name="fit", terms=self.terms, parameters=list(self.parameters()), lr=2e-3)

@@ -43,7 +43,7 @@ CHOOSING_ROWS = 4096
 
 #: EM ends when a pass changes the log-likelihood by less than this, in nats per example and dimension: soon while
 #: choices are made, which hang on larger differences, later for the final mixture; or after so many passes.
-CHOOSING_GAIN, LEAST_GAIN, MOST_PASSES = 1e-4, 2e-5, 200
+CHOOSING_GAIN, LEAST_GAIN, MOST_PASSES = 1e-4, 5e-5, 200
 
 
 @model

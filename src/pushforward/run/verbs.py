@@ -205,6 +205,7 @@ def _loop(
         fabric=fabric,
         validate=validate,
         picture=picture,
+        slack=lambda: held[0].error if held[0].kind == "samples" else 0.0,
         say=lambda value: f"{value:.4g} {held[0].unit}",
         log=log,
         bar=bar,

@@ -1,6 +1,7 @@
 """The whole state of training in one safetensors file, replaced in one step: a kill leaves a whole one."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -39,6 +40,23 @@ class Position:
     seconds: float = 0.0
     lines: int = 0
     sums: dict[str, list[float]] = field(default_factory=dict)
+
+    def improved(self, figure: float, slack: float = 0.0) -> bool:
+        """Take a validation figure in; whether the present weights become the best ones.
+
+        A lower figure does. So does one that is worse by no more than ``slack``, its own noise: where the difference
+        says nothing, longer training is the better guess.
+
+        Example:
+            >>> position = Position(step=5)
+            >>> position.improved(1.0), position.improved(1.1), position.improved(1.1, slack=0.2), position.best
+            (True, False, True, 1.0)
+        """
+        best = math.inf if self.best is None else self.best
+        if figure >= best and not (slack and figure <= best + slack):
+            return False
+        self.best, self.best_step = min(figure, best), self.step
+        return True
 
 
 def save_checkpoint(folder: Path, position: Position, tensors: dict[str, Tensor]) -> None:

@@ -67,6 +67,7 @@ class Loop:
         fabric: launched.
         validate: the held-out figure of a model, lower is better.
         picture: draws samples of a model into the folder.
+        slack: how much of the newest figure is noise: later weights replace the best unless worse by more.
         say: formats a validation figure for people.
         log: is given the run folder and every line of the metrics.
         bar: where progress is shown.
@@ -81,12 +82,13 @@ class Loop:
         fabric: Fabric,
         validate: Callable[[Model], float],
         picture: Callable[[Model, Path], None] = lambda model, folder: None,
+        slack: Callable[[], float] = lambda: 0.0,
         say: Callable[[float], str] = "{:.4g}".format,
         log: Callable[[Path, dict], None] = lambda folder, line: None,
         bar: Bar,
     ) -> None:
         self.data, self.settings, self.fabric, self.bar = data, settings, fabric, bar
-        self.validate, self.picture, self.say, self.log = validate, picture, say, log
+        self.validate, self.slack, self.picture, self.say, self.log = validate, slack, picture, say, log
         #: Where checkpoint, metrics and best weights go; None keeps nothing.
         self.folder: Path | None = None
         #: Steps in all; ``calibrate`` finds them from a time, with the seconds per step beside.
@@ -150,7 +152,8 @@ class Loop:
 
     def _step(self, stage: Stage, optimizers: dict[str, Any]) -> None:
         step = self.position.step
-        self.model.train()
+        if not self.model.training:
+            self.model.train()
         self.model.progress = step / max(self.total, 1)
         rate = learning_rate(step, self.total, warmup=self.settings.warmup, schedule=self.settings.schedule)
         for phase in stage.phases:
@@ -185,7 +188,7 @@ class Loop:
         for group in optimizer.param_groups:
             group["lr"] = rate * (self.settings.lr or phase.lr)
         optimizer.step()
-        self.model.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         self.position.update += 1
 
     def _batch(self, start: int, rows: int) -> tuple[Batch, Noise]:
@@ -226,8 +229,7 @@ class Loop:
         figure = self.validate(self.average.model)
         if not math.isfinite(figure):
             raise Diverged(f"training: after step {position.step} the validation figure is {figure:g}; try a lower lr")
-        if position.best is None or figure < position.best:
-            position.best, position.best_step = figure, position.step
+        if position.improved(figure, self.slack()):
             self._best = {name: t.detach().clone() for name, t in self.average.model.state_dict().items()}
             if self.folder is not None and self.fabric.is_global_zero:
                 saving.save_folder(self.average.model, self.folder)

@@ -16,9 +16,11 @@ __all__ = ["Average", "adamw", "learning_rate"]
 def adamw(phase: Phase) -> torch.optim.AdamW:
     """Fused AdamW (Loshchilov & Hutter 2019) with the settings of a phase; vectors (biases, gains) do not decay."""
     parameters = [p for p in phase.parameters if p.requires_grad]
+    matrices = [p for p in parameters if p.ndim >= 2 and phase.weight_decay]
+    others = [p for p in parameters if not (p.ndim >= 2 and phase.weight_decay)]
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": phase.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": matrices, "weight_decay": phase.weight_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=phase.lr, betas=phase.betas, fused=True)
 
