@@ -4,8 +4,8 @@
 
 4 layers of width 128 with 4 heads, 65 codes, room for 512 positions, float32, random weights; both sides draw from the
 untruncated softmax, after one given code, to the last of 500. They take turns in one process; the medians of the rounds
-and of their ratios are printed. GPT-2 has learned positions and a plain perceptron, ours rotations and a gated one of the
-same number of weights.
+and of their ratios are printed. GPT-2 has learned positions and a plain perceptron, ours rotations and a gated one with
+as many weights.
 """
 
 import argparse

@@ -31,7 +31,8 @@ def test_a_temperature_near_zero_takes_the_most_probable_code():
 
 
 @pytest.mark.parametrize(
-    ("k", "expected"), [(1, [0, 1, 0, 0]), (2, [0, 4 / 7, 0, 3 / 7]), (3, [0, 4 / 9, 2 / 9, 3 / 9]), (9, [0.1, 0.4, 0.2, 0.3])]
+    ("k", "expected"),
+    [(1, [0, 1, 0, 0]), (2, [0, 4 / 7, 0, 3 / 7]), (3, [0, 4 / 9, 2 / 9, 3 / 9]), (9, [0.1, 0.4, 0.2, 0.3])],
 )
 def test_top_k_keeps_the_k_most_probable(k: int, expected: list[float]):
     assert after(top_k=k) == pytest.approx(expected, abs=1e-12)

@@ -15,7 +15,7 @@ TABLE = Table(
     columns=(
         Column(name="pet", categories=("cat", "dog", "owl")),
         Column(name="age", resolution=1.0, missing=True),
-        Column(name="city", categories=("Rome", "Oslo"), missing=True),
+        Column(name="city", categories=("Rome", "Oslo", "Bonn", "Wien"), missing=True),
     )
 )
 POINTS = Points(dim=2)
@@ -34,5 +34,5 @@ def tiny(example: Modality, condition: Modality | None = None, *, seed: int = 0)
     units = fit_units(example, "codes", ROWS[example]) if example in ROWS else None
     model = GPT(example=example, condition=condition, units=units, width=8, depth=2, heads=2)
     with torch.no_grad():
-        model.vocabulary.head.weight.mul_(40)  # from a standard deviation of 0.02 to 0.8
+        model.vocabulary.head.weight.mul_(20)  # from a standard deviation of 0.02 to 0.4
     return model.double().eval()

@@ -30,6 +30,7 @@ errors of the predicted noise weigh the same.) To scatter less, what is known is
 """
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
@@ -166,8 +167,8 @@ class DDPM(HasDensity, HasPath):
         excess = total * (guess * (guess - 2 * v)).flatten(1).sum(1)
 
         dim, size = x[0].numel(), x.flatten(1).square().sum(1)
-        static = weight * torch.sigmoid(-self.gamma)  # w alpha^2, and w sigma^2:
-        signal = weight - static
+        static = weight * torch.sigmoid(-self.gamma)  # w alpha^2: what eps has of v
+        signal = weight - static  # w sigma^2: what x has of v
         first = static[0] * dim + signal[0] * size + torch.where(t == 0, excess, 0.0)
         later = static[1:].sum() * dim + signal[1:].sum() * size + torch.where(t == 0, 0.0, excess)
         return first, later
@@ -184,8 +185,8 @@ class DDPM(HasDensity, HasPath):
     def draw(
         self, n: int, condition: Condition | None, *, noise: Noise, sampler: DiffusionSampler | None
     ) -> Float[Tensor, "n *units"]:
-        *_, x = self.trajectory(n, condition, noise=noise, sampler=sampler)
-        return x
+        # Only the last state is kept: all of them would be T times the memory.
+        return deque(self.trajectory(n, condition, noise=noise, sampler=sampler), maxlen=1).pop()
 
     def trajectory(
         self, n: int, condition: Condition | None, *, noise: Noise, sampler: DiffusionSampler | None
@@ -206,6 +207,11 @@ class DDPM(HasDensity, HasPath):
         z = noise.normal(*self.shape, like=self._anchor())
         yield z
         yield from reverse_chain(velocity, self.gamma, z, sampler=sampler, variance=self.variance, noise=noise)
+
+    @property
+    def batch_size(self) -> int:
+        """On vectors a large batch costs little and averages over noise levels; on images more steps are worth more."""
+        return 64 if len(self.shape) == 3 else 256
 
     @property
     def preview(self) -> DiffusionSampler:

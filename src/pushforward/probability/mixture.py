@@ -51,8 +51,8 @@ class Mixture(HasDensity):
     """Mixture of Gaussians, the number of components chosen on validation; exact in model units.
 
     Raises:
-        InputError: if ``components`` is negative or larger than the number of training examples, or the condition is
-            not a class label.
+        InputError: if ``components`` is negative or larger than the number of training examples it is started from (at
+            most 4,096), or the condition is not a class label.
 
     Example:
         >>> from pushforward.core.modality import Points

@@ -1,5 +1,6 @@
 """Where and how to compute: devices, precision, threads and processes, through Lightning Fabric."""
 
+import logging
 import os
 from typing import Any
 
@@ -25,6 +26,7 @@ def launch(settings: Settings) -> Fabric:
         raise InputError("precision: got '16', which needs a GPU; expected '32', '64' or 'bf16' on a CPU")
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it greets on standard error
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     here = int(os.environ.get("LOCAL_WORLD_SIZE", str(processes)))
     precision: Any = {"32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "16": "16-mixed"}[settings.precision]

@@ -152,8 +152,7 @@ class Loop:
 
     def _step(self, stage: Stage, optimizers: dict[str, Any]) -> None:
         step = self.position.step
-        if not self.model.training:
-            self.model.train()
+        self.model.train()
         self.model.progress = step / max(self.total, 1)
         rate = learning_rate(step, self.total, warmup=self.settings.warmup, schedule=self.settings.schedule)
         for phase in stage.phases:

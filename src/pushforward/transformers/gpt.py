@@ -58,8 +58,8 @@ CODES_PER_UPDATE = 2048
 class GPT(HasCompletion, HasDensity, HasPath):
     """Decoder-only transformer over the codes of text, images, tables or points; its likelihood is exact.
 
-    A condition (a label or a text) becomes vectors before the start vector. The loss is in nats per example, summed over
-    its codes; of a text that ends, up to and including the end code.
+    A condition (a label or a text) becomes vectors before the start vector. The loss is in nats per example, summed
+    over its codes; of a text that ends, up to and including the end code.
 
     Raises:
         InputError: if the layers cannot be made with these sizes, or the data has no codes.
@@ -193,9 +193,9 @@ class GPT(HasCompletion, HasDensity, HasPath):
     ) -> Int[Tensor, "n given+length"]:
         """n continuations of ``prompt`` by ``length`` codes each, prompt included.
 
-        Prompt and result are codes: of text the storage form, of pixels the levels in reading order, of tables and points
-        the bins. A stream goes on for ever, past its window with half a window of context or more; a text stays at its end
-        code once it has come to it. Sample i of a seed begun with its own first codes ends as it did.
+        Prompt and result are codes: of text the storage form, of pixels the levels in reading order, of tables and
+        points the bins. A stream can go on for ever, past its window with at least half a window of context; a text
+        that has come to its end code stays there. Sample i of a seed, begun with its own first codes, ends as it did.
 
         Args:
             prompt: the first codes; may be empty.
