@@ -35,10 +35,9 @@ def theirs(new: int) -> Callable[[int], torch.Tensor]:
     """Generation through the public method of transformers."""
     from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-    sizes = GPT2Config(vocab_size=CODES, n_positions=LENGTH, n_embd=WIDTH, n_layer=DEPTH, n_head=HEADS)
-    sizes.bos_token_id, sizes.eos_token_id = 0, None
-    model = GPT2LMHeadModel(sizes).eval()
-    # No end token and none but the softmax: as long and as random as ours.
+    sizes = {"vocab_size": CODES, "n_positions": LENGTH, "n_embd": WIDTH, "n_layer": DEPTH, "n_head": HEADS}
+    model = GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=0, eos_token_id=None)).eval()
+    # No end token and nothing but the softmax: as long and as random as ours.
     how = GenerationConfig(max_new_tokens=new, do_sample=True, top_k=0, use_cache=True, pad_token_id=0)
 
     def generate(batch: int) -> torch.Tensor:

@@ -5,6 +5,8 @@ Nothing here names a model but for what it is expected to work on: a new one is 
 
 import dataclasses
 import math
+import subprocess
+import sys
 from functools import cache
 
 import pytest
@@ -32,6 +34,8 @@ SMALL = {"width": 16, "depth": 1, "layers": 2, "heads": 2, "latent_dim": 2, "com
 
 CASES = [(name, kind) for name in NAMES for kind in KINDS if kind in EXPECTED.get(name, USUAL)]
 OTHERS = [(name, kind) for name in NAMES for kind in KINDS if kind not in EXPECTED.get(name, USUAL)]
+SCORED = [case for case in CASES if issubclass(find(case[0]), HasDensity)]
+ENCODED = [case for case in CASES if issubclass(find(case[0]), HasLatent)]
 each_case = pytest.mark.parametrize(("name", "kind"), CASES)
 
 data_of = cache(small)
@@ -82,9 +86,6 @@ def batch(model: Model, data: Data, n: int = 16) -> tuple[Tensor, Condition | No
 
 
 def test_names_are_the_classes_and_nothing_is_imported_for_the_list():
-    import subprocess
-    import sys
-
     script = """
 import sys
 from pushforward.zoo import models
@@ -115,8 +116,6 @@ def test_a_class_from_outside_is_found_by_its_module():
 
 @pytest.mark.parametrize("path", ["secrets:SystemRandom", "no.such:Thing", "os.path:join", "builtins:eval"])
 def test_an_untrusted_class_is_not_imported(path, monkeypatch):
-    import sys
-
     monkeypatch.delitem(sys.modules, "secrets", raising=False)
     with pytest.raises(InputError, match="import it first, or pass trust="):
         resolve(path)
@@ -204,11 +203,10 @@ def test_a_saved_model_draws_and_scores_the_same(name, kind, tmp_path):
         assert torch.equal(model.log_prob(x), again.log_prob(x))
 
 
-@each_case
+@pytest.mark.parametrize(("name", "kind"), SCORED)
 def test_scores_are_numbers_that_depend_on_the_example_alone(name, kind):
     model, data = fitted(name, kind), data_of(kind)
-    if not isinstance(model, HasDensity):
-        pytest.skip("it has no density")
+    assert isinstance(model, HasDensity)
     rows = data.test[torch.arange(40)]
     given = None if model.condition is None else rows.condition.value
     for condition in (None, given):
@@ -314,11 +312,10 @@ def test_a_condition_chooses_what_is_drawn(name, kind):
             draws(model, 6, condition=wrong)
 
 
-@each_case
+@pytest.mark.parametrize(("name", "kind"), ENCODED)
 def test_codes_of_latents_have_a_row_per_example(name, kind):
     model, data = fitted(name, kind), data_of(kind)
-    if not isinstance(model, HasLatent):
-        pytest.skip("it has no latents")
+    assert isinstance(model, HasLatent)
     z = model.encode(data.test[torch.arange(12)].x)
     assert len(z) == 12 and torch.isfinite(z).all()
     data.example.check(model.decode(z))

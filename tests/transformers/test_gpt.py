@@ -97,7 +97,7 @@ def test_untrained_codes_are_nearly_equally_probable():
     torch.manual_seed(0)
     model = GPT(example=Image(height=8, width=8, levels=17))
     loss = model.loss(torch.randint(17, (8, 64)), noise=Noise(0, rows=8)).mean().item()
-    # Logits have a standard deviation of 0.02 sqrt(width) = 0.23; half its square, 0.026 nats, is lost on each code.
+    # Logits have a standard deviation of 0.02 sqrt(64) = 0.16; half its square, 0.013 nats, is lost on each code.
     assert loss == pytest.approx(64 * math.log(17), rel=0.02)
 
 

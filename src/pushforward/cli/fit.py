@@ -36,6 +36,7 @@ class Resume:
 
     resume: Path  # The run folder.
     threads: int = 0  # CPU threads; must be those of the run.
+    trust: tuple[str, ...] = ()  # Classes of models from outside that may be imported, as module:Class.
     tensorboard: bool = False  # Write TensorBoard logs into the run folder too.
 
 
@@ -86,7 +87,9 @@ def _resume(rest: list[str]) -> int:
     given = parse(Resume, rest, prog="pushforward fit", description="Go on with a run that was stopped.")
     from pushforward.run.verbs import resume
 
-    return _report(resume(given.resume, threads=given.threads or None, log=_logger(given.tensorboard)))
+    return _report(
+        resume(given.resume, threads=given.threads or None, trust=given.trust, log=_logger(given.tensorboard))
+    )
 
 
 def _model_and_rest(rest: list[str]) -> tuple[str, list[str]]:

@@ -18,6 +18,10 @@ from pushforward.core.errors import InputError
 from pushforward.core.model import Model
 from pushforward.core.noise import Noise, fresh_seed
 
+#: Steps of noise from here on are for scoring: samples have step 0 and training counts up from 1, and a model must not
+#: be scored with the very noise its samples were made of.
+SCORING = 2**40
+
 __all__ = ["Density", "HasCompletion", "HasDensity", "HasLatent", "HasPath"]
 
 
@@ -82,7 +86,7 @@ class HasDensity(Model, ABC):
                 part = None if given is None else Condition(*(t[first : first + batch_size] for t in given))
                 draws = []
                 for k in range(samples if samples > 1 else 1):
-                    noise = Noise(seed, step=k, rows=len(rows), start=first)
+                    noise = Noise(seed, step=SCORING + k, rows=len(rows), start=first)
                     y, log_det = self.fitted.encode(rows, noise=noise, dtype=self.dtype)
                     draws.append((self.log_likelihood(y, part, noise=noise) + log_det).double())
                 stacked = torch.stack(draws)

@@ -78,8 +78,19 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """
     contents = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     sha = digest(contents)
-    write_bytes(path, save(contents, metadata={**(metadata or {}), "format": "pt", "sha256": sha}))
+    write_bytes(path, _settled(save(contents, metadata={**(metadata or {}), "format": "pt", "sha256": sha})))
     return sha
+
+
+def _settled(raw: bytes) -> bytes:
+    """The same safetensors file with its header in alphabetical order, so that equal weights are equal files.
+
+    The format is the length of a JSON header in 8 bytes, the header (padded to 8 bytes), and the tensors.
+    """
+    size = int.from_bytes(raw[:8], "little")
+    header = json.dumps(json.loads(raw[8 : 8 + size]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + raw[8 + size :]
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

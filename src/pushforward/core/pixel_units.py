@@ -61,7 +61,7 @@ class Pixels(Units):
         y += noise.uniform(*self.shape, like=y)
         match self.scale:
             case "affine":
-                y = y.mul_(2 / levels).sub_(1)
+                y = y.div_(levels / 2).sub_(1)  # divided, so that the ends of cells come back exactly
                 return y, y.new_full((len(x),), entries * math.log(2 / levels))
             case "logit":
                 squeezed = ALPHA + (1 - 2 * ALPHA) * (y / levels)

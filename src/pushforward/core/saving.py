@@ -45,6 +45,9 @@ def load_folder(folder: Path, resolve: Callable[[str], type] = imported_class) -
     if not isinstance(model, nn.Module):
         raise InputError(f"{folder / CONFIG}: describes a {type(model).__name__}, expected a model")
     tensors, _ = read_tensors(folder / WEIGHTS)
+    real = next((t.dtype for t in tensors.values() if t.is_floating_point()), None)
+    if real is not None:  # a model trained in 64 bits comes back in 64 bits
+        model.to(real)
     load_weights(model, tensors, folder / WEIGHTS)
     return model.eval()
 

@@ -1,6 +1,7 @@
 """The verbs that train: fit a model to data, and go on with a run that was stopped."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -205,7 +206,9 @@ def _loop(
         fabric=fabric,
         validate=validate,
         picture=picture,
-        slack=lambda: held[0].error if held[0].kind == "samples" else 0.0,
+        # A distance of samples weighs where the mass lies far above how sharp it is, and is noisy: of a game that
+        # comes to rest, the last average is the better guess.
+        slack=lambda: math.inf if held[0].kind == "samples" else 0.0,
         say=lambda value: f"{value:.4g} {held[0].unit}",
         log=log,
         bar=bar,
