@@ -36,7 +36,7 @@ class Bare(nn.Module):
         super().__init__()
         self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(784, WIDTH), nn.SiLU(), nn.Linear(WIDTH, 2 * LATENT))
         self.decoder = nn.Sequential(nn.Linear(LATENT, WIDTH), nn.SiLU(), nn.Linear(WIDTH, 784))
-        self.log_variance = nn.Parameter(torch.zeros(784))
+        self.log_variance = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
         mean, log_variance = self.encoder(x).chunk(2, 1)
@@ -64,7 +64,7 @@ def ours(data: pf.Data, steps: int, threads: int) -> tuple[Loop, object]:
     """Our loop, ready to run ``steps`` steps at a time."""
     settings = pf.Settings(steps=10 * steps, batch_size=BATCH, schedule="constant", threads=threads)
     torch.manual_seed(0)
-    options = {"network": "mlp", "width": WIDTH, "depth": 1, "latent_dim": LATENT, "variance": "dimension"}
+    options = {"network": "mlp", "width": WIDTH, "depth": 1, "latent_dim": LATENT, "variance": "shared"}
     model = create("vae", data, options)
     loop = Loop(
         model, data, settings, fabric=launch(settings), validate=lambda m: 0.0, bar=Bar("benchmark", show=False)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import torch
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -34,14 +35,13 @@ def main() -> int:
         console.print(line, highlight=False)
 
     rows = [("real", _one_of_each(data))]
-    table = Table("model", "family", "held-out (validation)", "parameters", "seconds", "run folder")
-    families = {entry.name: entry.family for entry in pf.models()}
+    table = Table("model", "held-out (validation)", "parameters", "time", "run folder", box=SIMPLE)
     for name in MODELS:
         run = pf.fit(name, data, budget=given.budget, seed=given.seed, out=_free(given.out / name))
         drawn = run.model.sample(10, condition=torch.arange(10), seed=given.seed)
         rows.append((name, drawn))
         figure, seconds = run.training["said"], said_time(run.training["seconds"])
-        table.add_row(name, families[name], figure, f"{parameters(run.model):,}", seconds, str(run.path))
+        table.add_row(name, figure, f"{parameters(run.model):,}", seconds, str(run.path))
         console.print(f"{name}: {figure}, {seconds}, {run.path}", highlight=False)
     sheet = draw_sheet(rows, data.example, given.out / "sheet.png")
     console.print(table)

@@ -19,7 +19,7 @@ At its best, :math:`D(x) = \log p(x) - \log q(x)`, the log-ratio of data and sam
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -50,15 +50,13 @@ class GAN(Model):
         torch.Size([3, 2])
     """
 
-    batch_size: ClassVar[int] = 256
-
     latent_dim: int = 0  # Dimension of z; 0 takes that of the data, at most 64.
     width: int = 128  # Units of hidden layers; for images a quarter of it is channels at full size.
     depth: int = 4  # Hidden layers of the critic (the generator has twice as many); for images one block a size.
     regularize: Literal["r1", "spectral", "none"] = "r1"  # What keeps the critic from growing too steep.
     gamma: float = 0.1  # Weight of R1 at the start of training; images take ten times as much.
     gamma_end: float = 0.01  # Weight of R1 at the end; images take ten times as much.
-    lr: float = 2e-3  # Peak learning rate of both players on vectors; on images a tenth of it.
+    lr: float = 2e-3  # Peak learning rate of both players on vectors; on images half of it.
 
     def build(self) -> None:
         image, width = len(self.shape) == 3, self.width
@@ -83,11 +81,16 @@ class GAN(Model):
                 if isinstance(layer, (nn.Linear, nn.Conv2d)):
                     spectral_norm(layer)
 
+    @property
+    def batch_size(self) -> int:
+        """Examples per update: many on vectors, which are cheap; on images steps count for more."""
+        return 64 if len(self.shape) == 3 else 256
+
     def stages(self) -> Sequence[Stage]:
         """The critic moves, then the generator; no first moment in Adam, as for any game (Karras et al. 2018)."""
         critic = [p for name, p in self.named_parameters() if name.startswith("critic")]
         generator = [p for name, p in self.named_parameters() if name.startswith("generator")]
-        lr = self.lr if len(self.shape) == 1 else self.lr / 10
+        lr = self.lr if len(self.shape) == 1 else self.lr / 2
         betas = (0.0, 0.99)
         return [
             Stage(
