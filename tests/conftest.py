@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,8 @@ def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
     os.environ["MPLBACKEND"] = "Agg"
+    # A shell that starts the tests in the background has Ctrl-C ignored; the tests of it need Python's own handler.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Downloads of a test neither use nor touch what the user has.
     cache = tempfile.mkdtemp(prefix="pushforward-tests-")
     os.environ["PUSHFORWARD_CACHE"] = cache
