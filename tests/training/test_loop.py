@@ -204,7 +204,7 @@ def test_a_budget_is_kept(every, monkeypatch):
     model = Timed(example=data.example, condition=data.condition)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     loop = make_loop(model, data, steps=0, batch_size=8, validate_every=every, validate=validate)
-    steps = loop.calibrate(40.0)
+    steps = loop.calibrate(40.0).steps
     assert loop.pace == pytest.approx(0.03)
     assert now[0] == pytest.approx(2.5, abs=0.04)  # two seconds of steps, one validation
     assert all(torch.equal(model.state_dict()[name], before[name]) for name in before)

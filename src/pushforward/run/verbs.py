@@ -24,6 +24,7 @@ from pushforward.run.loaded import Run, load
 from pushforward.run.outline import describe
 from pushforward.training.fabric import launch
 from pushforward.training.loop import Loop
+from pushforward.training.memory import peak_memory, reset_peak
 from pushforward.training.metrics import keep_lines
 from pushforward.training.progress import Bar
 from pushforward.training.settings import Settings, parse_budget
@@ -79,7 +80,7 @@ def fit(
         loop = _loop(made, data, settings, fabric, bar, log)
         torch.manual_seed(settings.seed + 1 + fabric.global_rank)  # dropout: a stream of its own in every process
         if seconds is not None:
-            settings = dataclasses.replace(settings, steps=loop.calibrate(seconds))
+            settings = loop.calibrate(seconds)
         if fabric.is_global_zero:
             for line in (*describe(loop.model, data, settings, loop.pace), f"run folder: {path}"):
                 bar.say(line)
@@ -106,7 +107,7 @@ def plan(
     with torch.random.fork_rng(devices=[]), Bar("plan", show=False) as bar:
         torch.manual_seed(settings.seed)
         loop = _loop(_made(model, data, options), data, settings, launch(settings), bar, lambda folder, line: None)
-        possible = loop.calibrate(20.0 if seconds is None else seconds)
+        possible = loop.calibrate(20.0 if seconds is None else seconds).steps
         settings = dataclasses.replace(settings, steps=settings.steps if seconds is None else possible)
         return describe(loop.model, data, settings, loop.pace)
 
@@ -168,8 +169,10 @@ def resume(
 
 def _train(loop: Loop, settings: Settings, data: Data, path: Path, trust: Collection[str] = ()) -> Run:
     loop.folder = path
-    position = loop.run()
     fabric = loop.fabric
+    reset_peak(fabric.device)
+    position = loop.run()
+    peak = peak_memory(fabric.device)
     if fabric.is_global_zero:
         figure = measure(loop.model, data.valid)
         draw_samples(loop.model, data, path, seed=settings.seed)
@@ -178,6 +181,7 @@ def _train(loop: Loop, settings: Settings, data: Data, path: Path, trust: Collec
             "finished": True,
             "weights": save_folder(loop.model, path),
             "seconds": round(position.seconds, 2),
+            "peak_memory": peak,
             "best_step": position.best_step,
             "figure": dataclasses.asdict(figure),
             "said": str(figure),

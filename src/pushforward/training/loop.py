@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -223,8 +224,7 @@ class Loop:
     # -- validation, checkpoints, metrics ------------------------------------------------------------------------------
 
     def _validate(self, stage: Stage) -> None:
-        began = time.perf_counter()
-        position = self.position
+        began, position = time.perf_counter(), self.position
         figure = self.validate(self.average.model)
         if not math.isfinite(figure):
             raise Diverged(f"training: after step {position.step} the validation figure is {figure:g}; try a lower lr")
@@ -295,25 +295,24 @@ class Loop:
         if self.fabric.is_global_zero:
             keep_lines(self.folder / "metrics.jsonl", self.position.lines)
 
-    def calibrate(self, seconds: float) -> int:
-        """How many steps fit in ``seconds``: a few are made, timed, and undone.
+    def calibrate(self, seconds: float) -> Settings:
+        """How many steps fit in ``seconds``, and how often to validate: a few are made, timed, and undone.
 
-        The time of validations and checkpoints is set aside. The number is recorded: as ``steps`` it repeats the run.
+        The time of validations and checkpoints is set aside. Both numbers are recorded: given, they repeat the run.
         """
         stages = [stage for stage in self.model.stages() if stage.solve is None]
         if not stages:
-            return 0
+            return self.settings
         began = time.perf_counter()
         kept, random = deepcopy(self.model.state_dict()), torch.get_rng_state()
         optimizers = self._optimizers(stages[0])
-        self.total, laps = 10**6, []
+        self.total, laps, pauses = 10**6, [], []
         # A twentieth of the budget, or two seconds, is enough to see the pace.
         # Several processes make the same number of them: what the first one's clock says.
         while self.fabric.broadcast(len(laps) < 4 or time.perf_counter() - began < min(2.0, seconds / 20)):
             lap = time.perf_counter()
             self._step(stages[0], optimizers)
             laps.append(time.perf_counter() - lap)
-        pauses = []
         while self.fabric.broadcast(sum(pauses) < min(0.5, seconds / 40)):
             lap = time.perf_counter()
             self._pause(optimizers)
@@ -323,9 +322,10 @@ class Loop:
         self.position, self.means = Position(), Means()
         self.average = Average(self.model, self.settings.ema)
         pace, left = usual(laps), seconds - (time.perf_counter() - began)
-        steps = affordable(left, step=pace, pause=min(pauses), chosen=self.settings.validate_every)
-        self.total, self.pace = self.fabric.broadcast((steps, pace))
-        return self.total
+        found = affordable(left, step=pace, pause=min(pauses), chosen=self.settings.validate_every)
+        (self.total, every), self.pace = self.fabric.broadcast((found, pace))
+        self.settings = replace(self.settings, steps=self.total, validate_every=every)
+        return self.settings
 
     def _pause(self, optimizers: dict[str, Any]) -> None:
         """What is done at every validation, for its time alone."""

@@ -7,6 +7,12 @@ __all__ = ["VALIDATIONS", "affordable", "interval", "usual"]
 #: Validations (and checkpoints) in a run unless ``validate_every`` says otherwise.
 VALIDATIONS = 20
 
+#: Fewest validations in a run: a curve needs points, and the best of few weights is a poor choice.
+FEWEST = 5
+
+#: Share of the time that validations may take before they become fewer.
+LOOKING = 0.1
+
 #: Share of the time that is planned for: the rest is for steps slower than those that were timed.
 PLANNED = 0.95
 
@@ -33,24 +39,30 @@ def usual(laps: Sequence[float]) -> float:
     return sum(kept) / len(kept)
 
 
-def affordable(seconds: float, *, step: float, pause: float, chosen: int) -> int:
-    """The number of steps that take ``seconds`` with their pauses, of which there are two more at the end.
+def affordable(seconds: float, *, step: float, pause: float, chosen: int) -> tuple[int, int]:
+    """The steps that fit into a time with their pauses, of which there are two more at the end.
+
+    There are twenty validations in a run, or fewer where they would take more than a tenth of the time.
 
     Args:
         seconds: in all.
         step: seconds of one step.
         pause: seconds of one validation with its checkpoint.
-        chosen: steps between pauses, 0 for a twentieth of all.
+        chosen: steps between pauses, 0 for what suits.
 
     Returns:
-        At least as many steps as there are validations.
+        The number of steps, at least as many as there are validations; and the steps between these.
 
     Example:
-        >>> affordable(100.0, step=0.01, pause=1.0, chosen=0)  # 95 s less 22 pauses
-        7300
+        >>> affordable(100.0, step=0.01, pause=0.1, chosen=0)  # 95 s less 22 pauses
+        (9280, 464)
+        >>> affordable(100.0, step=0.01, pause=1.0, chosen=0)  # ten validations take a tenth: 95 s less 12 pauses
+        (8300, 830)
         >>> affordable(100.0, step=0.01, pause=1.0, chosen=100)  # 95 s less 2 pauses, 1 s + 1 s per hundred steps
-        4650
+        (4650, 100)
     """
-    pauses = 2 if chosen else VALIDATIONS + 2
-    each = step + pause / chosen if chosen else step
-    return max(int((PLANNED * seconds - pauses * pause) / each), VALIDATIONS)
+    if chosen:
+        return max(int((PLANNED * seconds - 2 * pause) / (step + pause / chosen)), VALIDATIONS), chosen
+    looks = min(max(int(LOOKING * seconds / pause), FEWEST), VALIDATIONS) if pause > 0 else VALIDATIONS
+    steps = max(int((PLANNED * seconds - (looks + 2) * pause) / step), looks)
+    return steps, -(-steps // looks)
