@@ -19,7 +19,7 @@ from pushforward.core.text import Text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_examples", "draw_samples", "draw_sheet", "image_grid"]
+__all__ = ["draw_examples", "draw_pairs", "draw_samples", "draw_sheet", "image_grid"]
 
 #: Images and texts in a picture of samples, and points or rows in one.
 FEW, MANY = 16, 1000
@@ -82,6 +82,20 @@ def draw_samples(model: Model, data: Data, folder: Path, *, seed: int = 0) -> Pa
     drawn = model.sample(FEW if few else MANY, seed=seed, sampler=model.preview)
     real = None if few else data.valid.spread(MANY).x
     return draw_examples(data.example, drawn, folder / "samples", real=real)
+
+
+def draw_pairs(example: Modality, samples: Tensor, nearest: Tensor, path: Path) -> Path | None:
+    """Draw samples above the training examples nearest to them; None where there is no picture of such a pair."""
+    match example:
+        case Image():
+            return draw_sheet([("sample", samples), ("training", nearest)], example, path.with_suffix(".png"))
+        case Text():
+            path = path.with_suffix(".txt")
+            pairs = zip(samples.tolist(), nearest.tolist(), strict=True)
+            parts = (f"sample:   {example.string(a)!r}\ntraining: {example.string(b)!r}" for a, b in pairs)
+            write_bytes(path, ("\n\n".join(parts) + "\n").encode())
+            return path
+    return None
 
 
 def draw_sheet(rows: Sequence[tuple[str, Tensor]], example: Image, path: Path) -> Path:

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from pushforward.core.data import Condition
-from pushforward.core.errors import InputError
+from pushforward.core.errors import InputError, check_counts
 from pushforward.core.model import Model
 from pushforward.core.noise import Noise, fresh_seed
 
@@ -75,8 +75,9 @@ class HasDensity(Model, ABC):
             batch_size: how many at a time.
 
         Raises:
-            InputError: if x or the condition is not of the model's modality.
+            InputError: if x or the condition is not of the model's modality, or a count is below 1.
         """
+        check_counts(samples=samples, batch_size=batch_size)
         self.example.check(x)
         given = self.given(condition, len(x))
         parts = []
@@ -85,7 +86,7 @@ class HasDensity(Model, ABC):
                 rows = x[first : first + batch_size].to(self.device)
                 part = None if given is None else Condition(*(t[first : first + batch_size] for t in given))
                 draws = []
-                for k in range(samples if samples > 1 else 1):
+                for k in range(samples):
                     noise = Noise(seed, step=SCORING + k, rows=len(rows), start=first)
                     y, log_det = self.fitted.encode(rows, noise=noise, dtype=self.dtype)
                     draws.append((self.log_likelihood(y, part, noise=noise) + log_det).double())

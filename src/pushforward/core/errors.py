@@ -1,6 +1,6 @@
-"""The one exception a user's input can cause."""
+"""The one exception a user's input can cause, and the check that most verbs need."""
 
-__all__ = ["InputError"]
+__all__ = ["InputError", "check_counts"]
 
 
 class InputError(ValueError):
@@ -15,3 +15,14 @@ class InputError(ValueError):
         ...
         pushforward.core.errors.InputError: n: got -1, expected a whole number of at least 1
     """
+
+
+def check_counts(**counts: int) -> None:
+    """Raise ``InputError`` for the first of the named numbers that is not a whole number of at least 1.
+
+    Example:
+        >>> check_counts(n=4, batch_size=256)
+    """
+    for name, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise InputError(f"{name}: got {count!r}, expected a whole number of at least 1")

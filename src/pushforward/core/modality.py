@@ -112,7 +112,7 @@ class Points(Modality):
             raise InputError(f"{name}: holds NaN or infinite numbers, expected finite ones")
 
     def pack(self, user: Any) -> Tensor:
-        storage = torch.as_tensor(np.asarray(user, dtype=np.float64))
+        storage = torch.from_numpy(np.array(user, dtype=np.float64))  # a copy: torch wants memory it may write to
         self.check(storage)
         return storage
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from pushforward.core import saving
 from pushforward.core.data import Condition
-from pushforward.core.errors import InputError
+from pushforward.core.errors import InputError, check_counts
 from pushforward.core.fit_units import default_units
 from pushforward.core.modality import Modality
 from pushforward.core.noise import Noise, fresh_seed
@@ -164,9 +164,9 @@ class Model(nn.Module, ABC):
 
         Raises:
             InputError: if an argument is out of range or of another model.
+            FloatingPointError: if the model draws NaN or infinity, which would become a wrong example.
         """
-        if not isinstance(n, int) or n < 1:
-            raise InputError(f"n: got {n!r}, expected a whole number of at least 1")
+        check_counts(n=n, batch_size=batch_size)
         if sampler is not None and (self.sampler_class is None or not isinstance(sampler, self.sampler_class)):
             accepted = "none" if self.sampler_class is None else self.sampler_class.__name__
             raise InputError(f"sampler: got {type(sampler).__name__}, {type(self).__name__} takes {accepted}")
@@ -179,6 +179,8 @@ class Model(nn.Module, ABC):
                 noise = Noise(seed, rows=rows, start=start + first)
                 part = None if given is None else Condition(*(t[first : first + rows] for t in given))
                 y = self.draw(rows, part, noise=noise, sampler=sampler)
+                if y.is_floating_point() and not torch.isfinite(y).all():
+                    raise FloatingPointError(f"sample: {type(self).__name__} drew a number that is not finite")
                 parts.append(self.fitted.decode(y, noise=noise))
         return torch.cat(parts)
 

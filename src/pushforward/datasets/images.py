@@ -15,7 +15,7 @@ from pushforward.datasets.labels import Labels, join_labels, labelled
 from pushforward.datasets.options import Options
 from pushforward.datasets.splits import Found, hash_rows, split_up
 
-__all__ = ["IN_MEMORY", "Parts", "load_images", "resized"]
+__all__ = ["IN_MEMORY", "Parts", "load_images", "read_layout", "resized"]
 
 #: For each split ("train", and perhaps "valid" and "test"): the examples, and their labels or None.
 Parts = dict[str, tuple[np.ndarray, Any]]
@@ -81,7 +81,7 @@ def load_images(
         >>> load_images({"train": (pixels, None)}, Options(), "noise").example.shape
         (3, 4, 5)
     """
-    layout, said = _read_layout([pixels for pixels, _ in parts.values()])
+    layout, said = read_layout([pixels for pixels, _ in parts.values()])
     wanted = options.sides()
     if wanted and wanted != (layout.image.height, layout.image.width):
         said = (*said, f"resized from {layout.image.height} x {layout.image.width}")
@@ -134,7 +134,12 @@ def _split(
     return Lazy(len(pixels), fetch, identity)
 
 
-def _read_layout(arrays: list[np.ndarray]) -> tuple[Layout, tuple[str, ...]]:
+def read_layout(arrays: list[np.ndarray]) -> tuple[Layout, tuple[str, ...]]:
+    """How arrays of pixels are laid out, and what was understood.
+
+    Raises:
+        InputError: if shapes differ or the numbers are no pixels.
+    """
     shapes = {array.shape[1:] for array in arrays}
     if len(shapes) > 1 or min(map(len, arrays)) == 0 or 0 in arrays[0].shape:
         both = ", ".join(str(array.shape) for array in arrays)

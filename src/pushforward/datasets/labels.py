@@ -72,6 +72,10 @@ def read_labels(values: Any, count: int, title: str = "label", names: Sequence[V
             )
         names = sorted(set(distinct), key=lambda value: (isinstance(value, str), value))
     codes = {name: code for code, name in enumerate(names)}
+    unknown = next((value for value in distinct if value not in codes), None)
+    if unknown is not None:
+        some = ", ".join(str(name) for name in list(names)[:20])
+        raise InputError(f"{title}: holds the class {unknown!r}, expected one of {some}")
     row = [codes[plain(value)] if there else 0 for value, there in zip(column, column.notna(), strict=True)]
     present = torch.tensor(column.notna().to_numpy(dtype=bool, copy=True))
     return Label(names=tuple(names), title=title), (torch.tensor(row, dtype=torch.int64), present)
