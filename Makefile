@@ -58,8 +58,9 @@ test-all: lint types ## the slow tests too, and a coverage report
 	$(BIN)/python -m pytest -m "" --cov --cov-report=term $(PYTEST_ARGS)
 
 # --- the uses ----------------------------------------------------------------------------------------------------
-demo: $(VENV)/.ready ## fit, sample and draw one model of each family on real digits
-	$(BIN)/python examples/demo.py
+demo: $(VENV)/.ready ## fit one model of each family to real digits, measure all, and write a report
+	@if [ -e demo ]; then $(BIN)/pushforward compare --resume demo; else \
+	$(BIN)/pushforward compare vae realnvp gan ddpm gpt --data digits --budget 20s --out demo; fi
 
 bench: $(VENV)/.ready-bench ## side by side with other libraries, one ratio per line
 	$(BIN)/python -m benchmarks

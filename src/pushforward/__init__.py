@@ -1,4 +1,4 @@
-"""pushforward: one contract for every generative model. Fit it, sample it, score it, and see why it works.
+"""pushforward: one contract for every generative model. Fit it, sample it, score it, compare it, and see why it works.
 
     import pushforward as pf
 
@@ -6,6 +6,9 @@
     run = pf.fit("vae", data, budget="20s", seed=0)
     run.sample(16, seed=0)
     run.model.log_prob(data.test.x)
+    pf.evaluate(run)
+    pf.check(run.model)
+    pf.compare(["vae", "realnvp", "gan", "ddpm", "gpt"], data, budget="1min")
 
 Public names are loaded when they are first used: importing the package does not import torch.
 """
@@ -20,9 +23,14 @@ _HOME = {
     "InputError": "core.errors",
     "Model": "core.model",
     "Run": "run.loaded",
+    "Score": "evaluation.score",
+    "Scorecard": "evaluation.scorecard",
     "Settings": "training.settings",
     "Stopped": "training.loop",
+    "check": "conformance.report",
+    "compare": "comparison.runs",
     "datasets_available": "datasets.catalogue",
+    "evaluate": "run.judge",
     "fit": "run.verbs",
     "load": "run.loaded",
     "load_data": "datasets.load",
@@ -30,6 +38,7 @@ _HOME = {
     "models": "zoo",
     "plan": "run.verbs",
     "resume": "run.verbs",
+    "score_examples": "run.judge",
 }
 
 __all__ = [
@@ -38,9 +47,14 @@ __all__ = [
     "InputError",
     "Model",
     "Run",
+    "Score",
+    "Scorecard",
     "Settings",
     "Stopped",
+    "check",
+    "compare",
     "datasets_available",
+    "evaluate",
     "fit",
     "load",
     "load_data",
@@ -48,14 +62,20 @@ __all__ = [
     "models",
     "plan",
     "resume",
+    "score_examples",
 ]
 
 if TYPE_CHECKING:
+    from pushforward.comparison.runs import compare
+    from pushforward.conformance.report import check
     from pushforward.core.data import Data
     from pushforward.core.errors import InputError
     from pushforward.core.model import Model, model
     from pushforward.datasets.catalogue import datasets_available
     from pushforward.datasets.load import load_data
+    from pushforward.evaluation.score import Score
+    from pushforward.evaluation.scorecard import Scorecard
+    from pushforward.run.judge import evaluate, score_examples
     from pushforward.run.loaded import Run, load
     from pushforward.run.verbs import fit, plan, resume
     from pushforward.training.loop import Stopped

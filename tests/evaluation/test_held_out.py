@@ -161,3 +161,11 @@ def test_energy_distance_is_zero_on_average_for_equal_distributions():
 
 def test_a_figure_reads_for_people():
     assert str(Figure(1.23456, "bits/dim", "bound", "mass", 0.1, 5)) == "1.235 bits/dim (bound, mass)"
+
+
+def test_a_stream_under_a_model_without_context_counts_every_code():
+    data = text()
+    model = create("independent", data)  # untrained: five letters, equally likely
+    figure = measure(model, data.valid)
+    each = -model.log_prob(data.valid.spread(512).x).mean().item() / data.example.length
+    assert (figure.value, figure.unit) == (pytest.approx(each), "nats/code")

@@ -11,11 +11,14 @@ __all__ = ["main"]
 USAGE = """\
 usage: pushforward VERB [ARGUMENTS]
 
-Fit any family of generative model to your data, and sample it.
+Fit any family of generative model to your data, sample it, measure it, and compare it with the others.
 
   fit MODEL --data DATA     learn: vae, realnvp, gan, ddpm, gpt, mixture, ... on a name, file or folder
   fit --resume RUN          go on with a run that was stopped
   sample RUN -n 64          draw new examples; --out FILE.png .npy .csv .txt, --prompt TEXT
+  evaluate RUN              likelihood, distances, coverage, memorisation, costs; --data FILE --per-example CSV
+  check RUN                 does its maths hold? Exit status 1 if a property fails
+  compare MODEL ...         the same data, time and seeds for several models, in one report; --data DATA --out DIR
   models                    the models there are
   datasets                  the data sets that have a name
   completion bash|zsh       print a script that completes these commands in your shell
@@ -27,7 +30,8 @@ pushforward VERB --help tells more; every field of a model is a flag, such as --
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
-    0: done. 1: the computation failed (a diverging loss). 2: an argument or file cannot be used. 130: stopped.
+    0: done. 1: the computation failed (a diverging loss), or a property does not hold. 2: an argument or file cannot
+    be used. 130: stopped.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -61,6 +65,9 @@ def _dispatch(arguments: list[str]) -> int:
     verbs: dict[str, Callable[[list[str]], int]] = {
         "fit": _fit,
         "sample": _sample,
+        "evaluate": _evaluate,
+        "check": _check,
+        "compare": _compare,
         "models": _models,
         "datasets": _datasets,
         "completion": _completion,
@@ -82,6 +89,24 @@ def _sample(rest: list[str]) -> int:
     from pushforward.cli.sample import sample_command
 
     return sample_command(rest)
+
+
+def _evaluate(rest: list[str]) -> int:
+    from pushforward.cli.evaluate import evaluate_command
+
+    return evaluate_command(rest)
+
+
+def _check(rest: list[str]) -> int:
+    from pushforward.cli.check import check_command
+
+    return check_command(rest)
+
+
+def _compare(rest: list[str]) -> int:
+    from pushforward.cli.compare import compare_command
+
+    return compare_command(rest)
 
 
 def _models(rest: list[str]) -> int:

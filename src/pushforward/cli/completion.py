@@ -11,7 +11,7 @@ from pushforward.core.errors import InputError
 
 __all__ = ["candidates", "completion_command"]
 
-VERBS = ("fit", "sample", "models", "datasets", "completion")
+VERBS = ("fit", "sample", "evaluate", "check", "compare", "models", "datasets", "completion")
 
 BASH = """\
 _pushforward() {
@@ -55,7 +55,7 @@ def candidates(words: list[str]) -> list[str]:
         return list(VERBS)
     verb, before = words[0], words[-2]
     names = [entry.name for entry in models()]
-    if verb == "fit" and before == "--data":
+    if verb in ("fit", "compare") and before == "--data":
         from pushforward.datasets.catalogue import datasets_available
 
         return [entry.name for entry in datasets_available()]
@@ -69,8 +69,11 @@ def candidates(words: list[str]) -> list[str]:
                 source = package.parent / (entry.module.replace(".", "/") + ".py")
                 flags += [f"model.{name}" for name in _fields(source, entry.cls)]
         return [f"--{flag.replace('_', '-')}" for flag in flags if flag != "settings"]
-    if verb == "sample" and len(words) > 2:
-        return [f"--{name}" for name in _fields(Path(__file__).parent / "sample.py", "Sample")]
+    if verb == "compare" and not words[-1].startswith("-"):
+        return names
+    if verb in ("sample", "evaluate", "check", "compare") and len(words) > 2:
+        fields = _fields(Path(__file__).parent / f"{verb}.py", verb.capitalize())
+        return [f"--{name.replace('_', '-')}" for name in fields]
     return ["bash", "zsh"] if verb == "completion" else []
 
 

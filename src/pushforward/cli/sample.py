@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from pushforward.cli.flags import options_of, parse
+from pushforward.cli.place import place, trusted
 from pushforward.core.errors import InputError
 
 __all__ = ["sample_command"]
@@ -24,6 +25,7 @@ class Sample:
     prompt: str | None = None  # For text: what the samples begin with.
     length: int | None = None  # For text: how many characters to add.
     out: Path | None = None  # File to write; its ending (.png .npy .npz .csv .parquet .txt) says how.
+    trust: tuple[str, ...] = ()  # Classes of models from outside that may be imported, as module:Class.
     device: str = "cpu"  # Where to compute: cpu or cuda.
     threads: int = 0  # CPU threads; 0 takes as many as torch does.
 
@@ -41,7 +43,7 @@ def sample_command(rest: list[str]) -> int:
         raise InputError("run: none was given after sample, expected a run folder")
     from pushforward.run.loaded import load
 
-    run = load(rest[0])
+    run = load(rest[0], trust=trusted(rest))
     sampler: Any = type(run.model).sampler_class
     fields: list[Any] = []
     if sampler is not None:
@@ -50,7 +52,7 @@ def sample_command(rest: list[str]) -> int:
         fields = [("sampler", options, dataclasses.field(default_factory=options))]
     kind = dataclasses.make_dataclass("Sample", fields, bases=(Sample,), kw_only=True)
     given: Any = parse(kind, rest[1:], prog=f"pushforward sample {rest[0]}", description=f"Draw from {run.model!r:.40}")
-    _place(run, given)
+    place(run, device=given.device, threads=given.threads)
     chosen = None if sampler is None else sampler(**vars(given.sampler))
     condition = given.condition.split(",") if given.condition and "," in given.condition else given.condition
     drawn = run.draw(
@@ -63,18 +65,6 @@ def sample_command(rest: list[str]) -> int:
         length=given.length,
     )
     return _write(run, drawn, given.out)
-
-
-def _place(run: Any, given: Any) -> None:
-    import torch
-
-    if given.device not in ("cpu", "cuda") or (given.device == "cuda" and not torch.cuda.is_available()):
-        raise InputError(f"device: got {given.device!r}, expected cpu, or cuda where torch sees a GPU")
-    if given.threads < 0:
-        raise InputError(f"threads: got {given.threads}, expected a whole number of at least 0")
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    run.model.to(given.device)
 
 
 def _write(run: Any, drawn: Any, out: Path | None) -> int:

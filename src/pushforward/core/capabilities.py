@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from pushforward.core.data import Condition
-from pushforward.core.errors import InputError, check_counts
+from pushforward.core.errors import InputError, check_count
 from pushforward.core.model import Model
 from pushforward.core.noise import Noise, fresh_seed
 
@@ -77,7 +77,8 @@ class HasDensity(Model, ABC):
         Raises:
             InputError: if x or the condition is not of the model's modality, or a count is below 1.
         """
-        check_counts(samples=samples, batch_size=batch_size)
+        check_count(samples, "samples")
+        check_count(batch_size, "batch_size")
         self.example.check(x)
         given = self.given(condition, len(x))
         parts = []

@@ -1,6 +1,6 @@
 """The one exception a user's input can cause, and the check that most verbs need."""
 
-__all__ = ["InputError", "check_counts"]
+__all__ = ["InputError", "check_count"]
 
 
 class InputError(ValueError):
@@ -17,12 +17,11 @@ class InputError(ValueError):
     """
 
 
-def check_counts(**counts: int) -> None:
-    """Raise ``InputError`` for the first of the named numbers that is not a whole number of at least 1.
+def check_count(count: int, name: str) -> None:
+    """Raise ``InputError`` unless a number is a whole one of at least 1.
 
     Example:
-        >>> check_counts(n=4, batch_size=256)
+        >>> check_count(256, "batch_size")
     """
-    for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise InputError(f"{name}: got {count!r}, expected a whole number of at least 1")
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise InputError(f"{name}: got {count!r}, expected a whole number of at least 1")

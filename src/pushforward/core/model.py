@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from pushforward.core import saving
 from pushforward.core.data import Condition
-from pushforward.core.errors import InputError, check_counts
+from pushforward.core.errors import InputError, check_count
 from pushforward.core.fit_units import default_units
 from pushforward.core.modality import Modality
 from pushforward.core.noise import Noise, fresh_seed
@@ -166,7 +166,8 @@ class Model(nn.Module, ABC):
             InputError: if an argument is out of range or of another model.
             FloatingPointError: if the model draws NaN or infinity, which would become a wrong example.
         """
-        check_counts(n=n, batch_size=batch_size)
+        check_count(n, "n")
+        check_count(batch_size, "batch_size")
         if sampler is not None and (self.sampler_class is None or not isinstance(sampler, self.sampler_class)):
             accepted = "none" if self.sampler_class is None else self.sampler_class.__name__
             raise InputError(f"sampler: got {type(sampler).__name__}, {type(self).__name__} takes {accepted}")

@@ -82,8 +82,9 @@ def measure(model: Model, split: Split, *, rows: int = ROWS, seed: int = 0) -> F
     if isinstance(model.example, Image):
         unit, scale = "bits/dim", scale * math.prod(model.example.shape) * math.log(2)
     if isinstance(model.example, Text):
-        codes = (batch.x != model.example.end).sum(1) + 1  # the end code counts too
-        unit, scale = "nats/code", scale * codes.double().mean()
+        end, length = model.example.end, batch.x.shape[1]
+        codes = length if end is None else float(((batch.x != end).sum(1) + 1).double().mean())  # the end counts too
+        unit, scale = "nats/code", scale * codes
     values = values / scale
     density = model.density()
     return Figure(float(values.mean()), unit, density.kind, density.measure, _error(values), len(values))

@@ -92,9 +92,25 @@ def score_from_json(record: Mapping[str, Any]) -> Score:
     return Score(**fields)
 
 
-def missing(name: str, note: str, **rest: Any) -> Score:
+def missing(
+    name: str,
+    note: str,
+    *,
+    unit: str = "",
+    ideal: float | None = None,
+    conditions: Mapping[str, Plain] | None = None,
+    details: Mapping[str, Plain] | None = None,
+) -> Score:
     """A score that could not be taken, and why."""
-    return Score(name=name, value=math.nan, note=note, **rest)
+    return Score(
+        name=name,
+        value=math.nan,
+        note=note,
+        unit=unit,
+        ideal=ideal,
+        conditions=conditions or {},
+        details=details or {},
+    )
 
 
 def comparable(a: Score, b: Score) -> bool:

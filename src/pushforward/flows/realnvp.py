@@ -74,7 +74,9 @@ class RealNVP(HasDensity, HasLatent):
         self.embed = None if self.condition is None else Conditioner(self.condition, CONDITION)
         if len(self.shape) == 1:
             self.latent_shape = self.shape
-            self.flow = Chain([Triangular(self.shape[0]), *self._vector_couplings()])
+            # One number has nothing below the diagonal.
+            affine = Triangular(self.shape[0]) if self.shape[0] > 1 else Diagonal(self.shape)
+            self.flow = Chain([affine, *self._vector_couplings()])
         else:
             self.latent_shape = self.shape
             self.flow = Chain([Diagonal(self.shape), *self._image_couplings()])

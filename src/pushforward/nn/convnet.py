@@ -203,10 +203,17 @@ class ConvEncoder(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channels height width"], c: Float[Tensor, "batch condition"] | None = None
     ) -> Float[Tensor, "batch outputs"]:
-        h = x
+        return self.head(F.silu(self.norm(self.maps(x, c)[-1])).flatten(1))
+
+    def maps(
+        self, x: Float[Tensor, "batch channels height width"], c: Float[Tensor, "batch condition"] | None = None
+    ) -> list[Float[Tensor, "batch width rows columns"]]:
+        """What every strided convolution and every stack of blocks makes of x, the finest first."""
+        maps, h = [], x
         for shrink, blocks in zip(self.shrink, self.blocks, strict=True):
-            h = blocks(shrink(h), c)
-        return self.head(F.silu(self.norm(h)).flatten(1))
+            maps += [shrink(h)]
+            maps += [h := blocks(maps[-1], c)]
+        return maps
 
 
 class ConvDecoder(nn.Module):
