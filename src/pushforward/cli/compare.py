@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-from pushforward.cli.fit import _steps as grid_steps
+from pushforward.cli.fit import grid_steps
 from pushforward.cli.flags import parse
 from pushforward.core.errors import InputError
 

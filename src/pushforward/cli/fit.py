@@ -10,7 +10,7 @@ from pushforward.cli.flags import options_of, parse
 from pushforward.core.errors import InputError
 from pushforward.training.settings import Settings
 
-__all__ = ["fit_command"]
+__all__ = ["fit_command", "grid_steps"]
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -67,7 +67,7 @@ def fit_command(rest: list[str]) -> int:
     data = load_data(
         given.data,
         condition_column=given.condition_column,
-        resolution=_steps(given.resolution),
+        resolution=grid_steps(given.resolution),
         size=given.size,
         length=given.length,
         lines=given.lines,
@@ -105,7 +105,7 @@ def _model_and_rest(rest: list[str]) -> tuple[str, list[str]]:
     raise InputError(f"model: none was given after fit, expected one of {names}")
 
 
-def _steps(given: tuple[str, ...]) -> dict[str, float] | None:
+def grid_steps(given: tuple[str, ...]) -> dict[str, float] | None:
     """COLUMN=STEP pairs as numbers."""
     steps = {}
     for pair in given:
