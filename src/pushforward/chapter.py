@@ -81,6 +81,7 @@ class Chapter:
 
     def __init__(self, title: str, *, arguments: list[str] | None = None) -> None:
         import matplotlib
+        import matplotlib.style
 
         self.title = title
         self.rows: list[Row] = []
@@ -93,7 +94,7 @@ class Chapter:
         self.out: Path = given.out
         if not self.notebook:
             matplotlib.use("agg")  # figures go to files, no window opens
-        matplotlib.rcParams.update(STYLE)
+        matplotlib.style.use(STYLE)
 
     def size(self, full: int, *, smoke: int) -> int:
         """A number of samples or steps: ``full``, or ``smoke`` under ``--smoke``."""
