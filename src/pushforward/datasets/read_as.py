@@ -83,6 +83,8 @@ def _points(source: Any, example: Points, label: Label | None) -> Rows:
     array, labels = _array(source)
     if array.dtype.kind not in "biuf":
         raise InputError("data: holds something other than numbers, expected points")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError("data: holds NaN or infinite numbers, expected finite ones")
     return _rows(example.pack(array[:, None] if array.ndim == 1 else array), labels if given is None else given, label)
 
 

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 
 from pushforward.core.capabilities import HasCompletion, HasDensity, require
 from pushforward.core.data import Data, Split
-from pushforward.core.errors import InputError
+from pushforward.core.errors import InputError, check_count
 from pushforward.core.files import read_json, write_json
 from pushforward.core.model import Model
 from pushforward.core.text import Text
@@ -73,8 +73,8 @@ def evaluate(
         InputError: if an argument cannot be used, or the data is not that of the run.
     """
     began, run = time.perf_counter(), run if isinstance(run, Run) else load(run)
-    if not isinstance(n, int) or n < 2:
-        raise InputError(f"n: got {n!r}, expected a whole number of at least 2")
+    _check_counts(n, draws)
+    asked = None if references is None else _read_references(run, Path(references))
     whole, split, name = _split_of(run, data)
     cache = run.path / "features" if cache is None else cache
     model = type(run.model).__name__.lower()
@@ -85,7 +85,7 @@ def evaluate(
         found = look(run.model, draws=draws, sampler=sampler, step=step)
         least = _floor(whole, chosen, split, name, n, seed, cache)
         others = _baselines(whole, seed, look, step) if baselines else {}
-    compared = [] if references is None else _against_references(run, Path(references), seed, sampler)
+    compared = [] if asked is None else _against_references(run, asked, seed, sampler)
     card = Scorecard(
         model=model,
         data=_said_of(whole) | {"split": name, "rows": min(n, len(split)), "features": chosen.name},
@@ -215,19 +215,37 @@ def _costs(run: Run) -> list[Score]:
     ]
 
 
-def _against_references(run: Run, path: Path, seed: int, sampler: Any | None) -> list[Score]:
-    """Continuations of the prompts in a file, against what should have come."""
+def _check_counts(n: int, draws: int | None) -> None:
+    if not isinstance(n, int) or n < 2:
+        raise InputError(f"n: got {n!r}, expected a whole number of at least 2")
+    if draws is not None:
+        check_count(draws, "draws")
+
+
+class Asked(NamedTuple):
+    """What a model of text is asked to go on from, and what should come."""
+
+    prompts: list[str]
+    wanted: list[str]
+
+
+def _read_references(run: Run, path: Path) -> Asked:
+    """The prompts and references of a file, read before anything is measured."""
     require(run.model, HasCompletion, "go on from a prompt")
-    assert isinstance(run.model, HasCompletion) and isinstance(run.model.example, Text)
     if not path.is_file():
         raise InputError(f"references: there is no file {path}, expected a CSV with columns prompt and reference")
     frame, _ = read_delimited(path)
     if not {"prompt", "reference"} <= set(frame.columns):
         raise InputError(f"references: {path} has columns {list(frame.columns)}, expected prompt and reference")
-    prompts, wanted = frame["prompt"].astype(str).tolist(), frame["reference"].astype(str).tolist()
-    length = max(len(run.model.example.codes(text)) for text in wanted)
-    written = complete_prompts(run.model, prompts, length=length, seed=seed, sampler=sampler)
-    return reference_scores(written, [[text] for text in wanted])
+    return Asked(frame["prompt"].astype(str).tolist(), frame["reference"].astype(str).tolist())
+
+
+def _against_references(run: Run, asked: Asked, seed: int, sampler: Any | None) -> list[Score]:
+    """Continuations of the prompts against what should have come."""
+    assert isinstance(run.model, HasCompletion) and isinstance(run.model.example, Text)
+    length = max(len(run.model.example.codes(text)) for text in asked.wanted)
+    written = complete_prompts(run.model, asked.prompts, length=length, seed=seed, sampler=sampler)
+    return reference_scores(written, [[text] for text in asked.wanted])
 
 
 def _kept(run: Run, card: Scorecard, found: Assessment, data: Data) -> Scorecard:
