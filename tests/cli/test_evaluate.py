@@ -1,4 +1,4 @@
-"""What `evaluate` does with what cannot be measured: status 2 and a sentence, or a marked cell, never a wrong number."""
+"""What `evaluate` does with what cannot be measured: status 2 and a sentence, or a marked cell; no wrong number."""
 
 import json
 import math
