@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from pushforward.evaluation.features import Features
-from pushforward.evaluation.memorization import closest_pairs, memorization, rank_interval, wilson
+from pushforward.evaluation.intervals import wilson
+from pushforward.evaluation.memorization import closest_pairs, memorization, rank_interval
 from pushforward.evaluation.score import Score
 
 RAW = Features(name="raw (2)", embed=lambda x: x)

@@ -38,12 +38,17 @@ from scipy.stats import t as student
 __all__ = [
     "Halves",
     "Interval",
+    "Z",
     "distance_interval",
     "mean_interval",
     "paired_halves",
     "score_interval",
     "share_interval",
+    "wilson",
 ]
+
+#: Half-width of 95 % of a normal distribution, in standard deviations.
+Z = 1.959964
 
 #: Random splits: the estimated standard error is then itself known to a tenth.
 SPLITS = 50
@@ -180,3 +185,18 @@ def share_interval(halves: Halves, n: int) -> Interval:
     centre = (p + q2 / (2 * size)) / (1 + q2 / size)
     reach = math.sqrt(q2 * p * (1 - p) / size + (q2 / (2 * size)) ** 2) / (1 + q2 / size)
     return Interval(max(centre - reach, 0.0), min(centre + reach, 1.0))
+
+
+def wilson(count: int, n: int) -> tuple[float, float]:
+    r"""The 95 % interval of a share: all :math:`\pi` with :math:`|\hat p - \pi| \le z \sqrt{\pi (1 - \pi) / n}`.
+
+    Reference:
+        Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
+
+    Example:
+        >>> [round(end, 3) for end in wilson(0, 100)]
+        [0.0, 0.037]
+    """
+    share, z = count / n, Z**2 / n
+    centre, half = share + z / 2, math.sqrt(z * share * (1 - share) + z**2 / 4)
+    return max((centre - half) / (1 + z), 0.0), min((centre + half) / (1 + z), 1.0)

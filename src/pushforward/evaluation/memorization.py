@@ -25,6 +25,7 @@ from torch import Tensor
 
 from pushforward.datasets.splits import hash_rows
 from pushforward.evaluation.features import Features
+from pushforward.evaluation.intervals import Z, wilson
 from pushforward.evaluation.neighbours import Nearest, nearest
 from pushforward.evaluation.score import Plain, Score, missing
 
@@ -32,9 +33,6 @@ __all__ = ["Pairs", "closest_pairs", "memorization", "rank_interval", "wilson"]
 
 #: Training examples searched at most, evenly spaced: their features and distances take some seconds on one core.
 SEARCHED = 50_000
-
-#: Half-width of 95 % of a normal distribution, in standard deviations.
-Z = 1.959964
 
 NEAREST, COPIES = "nearest training example", "copies"
 
@@ -188,19 +186,10 @@ def rank_interval(value: float, n: int, m: int, *, ties: float = 0.0) -> tuple[f
     return low, high
 
 
-def wilson(count: int, n: int) -> tuple[float, float]:
-    r"""The 95 % interval of a share: all :math:`\pi` with :math:`|\hat p - \pi| \le z \sqrt{\pi (1 - \pi) / n}`.
-
-    Reference:
-        Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
-
-    Example:
-        >>> [round(end, 3) for end in wilson(0, 100)]
-        [0.0, 0.037]
-    """
-    share, z = count / n, Z**2 / n
-    centre, half = share + z / 2, math.sqrt(z * share * (1 - share) + z**2 / 4)
-    return max((centre - half) / (1 + z), 0.0), min((centre + half) / (1 + z), 1.0)
+def _hashes(x: Shaped[Tensor, "n *shape"]) -> np.ndarray:
+    """One number per row, equal for equal rows; a missing cell equals a missing cell, however it is written."""
+    x = torch.where(torch.isnan(x), math.nan, x) if x.is_floating_point() else x
+    return hash_rows(x.contiguous().numpy())
 
 
 def _chance_of_less(y: np.ndarray, x: np.ndarray) -> tuple[float, float]:
@@ -217,9 +206,3 @@ def _chance_of_less(y: np.ndarray, x: np.ndarray) -> tuple[float, float]:
 def _spaced(x: Tensor, most: int) -> Tensor:
     """At most ``most`` rows, evenly spaced."""
     return x if len(x) <= most else x[torch.arange(most) * len(x) // most]
-
-
-def _hashes(x: Shaped[Tensor, "n *shape"]) -> np.ndarray:
-    """One number per row, equal for equal rows; a missing cell equals a missing cell, however it is written."""
-    x = torch.where(torch.isnan(x), math.nan, x) if x.is_floating_point() else x
-    return hash_rows(x.contiguous().numpy())

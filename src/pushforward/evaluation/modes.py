@@ -24,7 +24,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from pushforward.evaluation.features import Features
-from pushforward.evaluation.memorization import Z, wilson
+from pushforward.evaluation.intervals import Z, wilson
 from pushforward.evaluation.score import Plain, Score, missing
 from pushforward.evaluation.scorecard import Breakdown
 

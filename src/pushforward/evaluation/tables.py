@@ -31,8 +31,7 @@ from torch import Tensor
 
 from pushforward.core.data import Batch, Data
 from pushforward.core.table import Column, Table
-from pushforward.evaluation.intervals import Statistic, distance_interval, paired_halves
-from pushforward.evaluation.memorization import wilson
+from pushforward.evaluation.intervals import Statistic, distance_interval, paired_halves, wilson
 from pushforward.evaluation.neighbours import nearest
 from pushforward.evaluation.score import Plain, Score, missing
 from pushforward.evaluation.scorecard import Breakdown

@@ -33,9 +33,9 @@ from pushforward.core.model import model
 from pushforward.core.noise import Noise
 from pushforward.core.stages import Phase, Stage
 from pushforward.core.units import Space
+from pushforward.flows.base import CONDITION, log_normal
 from pushforward.flows.bijections import Bijection, Chain, Diagonal, Triangular
 from pushforward.flows.coupling import scale_and_shift
-from pushforward.flows.realnvp import CONDITION, log_normal
 from pushforward.nn.conditioning import Conditioner
 from pushforward.nn.mlp import activation_layer, zero_
 

@@ -12,7 +12,6 @@ examples, and the couplings start as the identity: training starts at the best G
   between the two colours of the checkerboard. Odd sides are not squeezed; two of them leave the checkerboard as it is.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -27,6 +26,7 @@ from pushforward.core.model import model
 from pushforward.core.noise import Noise
 from pushforward.core.stages import Phase, Stage
 from pushforward.core.units import Space
+from pushforward.flows.base import CONDITION, log_normal
 from pushforward.flows.bijections import Bijection, Chain, Diagonal, Squeeze, Triangular
 from pushforward.flows.coupling import CheckerboardCoupling, Coupling
 from pushforward.nn.conditioning import Conditioner
@@ -35,8 +35,6 @@ from pushforward.nn.mlp import MLP
 
 __all__ = ["RealNVP"]
 
-#: Length of the vector a class is embedded in.
-CONDITION = 32
 
 #: Squeezes of an image: at a quarter of its size, the 9 x 9 field of a network of one block covers 36 pixels a side.
 SCALES = 2
@@ -171,9 +169,3 @@ class RealNVP(HasDensity, HasLatent):
 
     def _embedded(self, condition: Condition | None, batch: int) -> Float[Tensor, "batch embedding"] | None:
         return None if self.embed is None else self.embed(condition, batch)
-
-
-def log_normal(z: Float[Tensor, "batch *latent"]) -> Float[Tensor, "batch"]:
-    """log N(z; 0, I) in nats."""
-    z = z.flatten(1)
-    return -0.5 * z.square().sum(1) - 0.5 * z.shape[1] * math.log(2 * math.pi)
