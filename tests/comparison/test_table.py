@@ -83,14 +83,22 @@ def test_a_bound_proves_only_from_below():
     assert not proves(likelihood(2.2, "estimate"), exact)
 
 
-def test_seeds_give_a_mean_the_hull_of_intervals_and_a_spread():
+def test_seeds_give_a_mean_with_an_interval_that_holds_every_seed_and_a_spread():
     runs = [entry("a", accuracy(v, half=0.01), seed=s) for s, v in enumerate((0.6, 0.7, 0.8))]
     (column,) = columns([*runs, entry("b", accuracy(0.82, half=0.03))])
     cell = column.of("a")
     assert cell.seeds == 3 and cell.spread == (0.6, 0.8)
     assert cell.score.value == pytest.approx(0.7)
-    assert (cell.score.low, cell.score.high) == pytest.approx((0.59, 0.81))
+    assert (cell.score.low, cell.score.high) == pytest.approx((0.6, 0.8))
     assert verdicts(column) == {"a": "tied", "b": "tied"}  # one seed of a is as bad as b
+
+
+def test_seeds_that_agree_have_the_mean_of_the_ends_of_their_intervals():
+    runs = [entry("a", accuracy(v, half=h), seed=s) for s, (v, h) in enumerate(((0.6, 0.02), (0.61, 0.08)))]
+    (column,) = columns([*runs, entry("b", accuracy(0.7, half=0.03))])
+    score = column.of("a").score
+    assert (score.low, score.high) == pytest.approx((0.555, 0.655))
+    assert verdicts(column) == {"a": "best", "b": ""}
 
 
 def test_a_missing_number_is_a_marked_cell():

@@ -8,12 +8,17 @@ Within a column, with :math:`\ell` the distance from the ideal value,
 
 for their 95 % intervals :math:`I`. Where intervals meet, nothing is said. Two 95 % intervals that do not meet are a
 stricter demand than a 95 % interval of the difference without zero, so no correction for the number of pairs is made.
-With several training seeds a number is their mean and its interval the hull of theirs.
+
+With several training seeds a number is their mean. The standard deviation of a mean is at most the mean of the standard
+deviations, however much the seeds share (they share the held-out examples), so the mean of the ends of their intervals
+is a cautious interval for it. It is widened to hold the value of every seed: a model is better only where its worst
+seed is better than the best seed of the other, too.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Literal
 
 from pushforward.comparison.entries import Entry, models_of
@@ -70,7 +75,7 @@ class Cell:
 
     Args:
         model: whose.
-        score: mean over training seeds, with the hull of their intervals; None where there is no number.
+        score: mean over training seeds, with the interval described above; None where there is no number.
         seeds: how many training seeds it is of.
         spread: its lowest and highest value over them; None for a single one.
         verdict: "best" or "tied" for the best, "" for all others and where nothing can be said.
@@ -233,9 +238,10 @@ def _cell(model: str, name: str, scores: Sequence[Score], entries: Sequence[Entr
     values = [score.value for score in scores]
     mean = replace(
         scores[0],
-        value=sum(values) / len(values),
-        low=min(score.low for score in scores) if all(math.isfinite(s.low) for s in scores) else math.nan,
-        high=max(score.high for score in scores) if all(math.isfinite(s.high) for s in scores) else math.nan,
+        value=fmean(values),
+        # NaN comes first, where min and max keep it: a number without interval stays without one.
+        low=min(fmean(score.low for score in scores), *values),
+        high=max(fmean(score.high for score in scores), *values),
     )
     spread = (min(values), max(values)) if len(values) > 1 else None
     missing = f"{len(runs) - len(scores)} of {len(runs)} seeds without it: {notes[0]}" if notes else ""

@@ -233,7 +233,7 @@ def _seeds(entries: Sequence[Entry], spoken: Sequence[Column]) -> Iterable[str]:
         if wide:
             name = f"{column.name[0].upper()}{column.name[1:]}"
             yield f"{name} changes with the training seed about as much as its interval is wide: {listed(wide)}."
-    yield f"Of {count} training seeds a number is the mean, and its interval spans those of all seeds."
+    yield f"Of {count} training seeds a number is the mean; its interval holds the value of every seed."
 
 
 def _times(table: Sequence[Column]) -> Iterable[str]:
