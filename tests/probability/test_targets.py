@@ -7,8 +7,10 @@ import pytest
 import torch
 from scipy import stats
 
+from pushforward.core.errors import InputError
 from pushforward.core.noise import Noise
-from pushforward.probability.targets import GaussianMixture
+from pushforward.probability.joint import Joint
+from pushforward.probability.targets import GaussianMixture, LinearGaussianOracle
 
 ONE = GaussianMixture.of(weights=[0.3, 0.7], means=[[-1.0], [0.8]], stds=[0.2, 0.5])
 TWO = GaussianMixture(
@@ -73,3 +75,74 @@ def test_the_denoiser_is_the_posterior_mean_by_quadrature():
 def test_what_is_no_mixture_is_refused(weights: list, covariances: list, message: str):
     with pytest.raises(ValueError, match=message):
         GaussianMixture(torch.tensor(weights), torch.zeros(2, 1), torch.tensor(covariances))
+
+
+def test_the_score_is_the_gradient():
+    x = TWO.sample(Noise(5, rows=30)).requires_grad_()
+    (known,) = torch.autograd.grad(TWO.log_density(x).sum(), x)
+    assert torch.allclose(TWO.score(x.detach()), known, atol=1e-10)
+
+
+def test_marginal_and_conditional_of_a_mixture_are_those_of_its_grid():
+    grid = torch.linspace(-8, 8, 641, dtype=torch.float64)
+    joint = Joint.of(TWO.log_density, {"x": grid, "y": grid})
+    assert torch.allclose(TWO.marginal([1]).log_density(grid[:, None]).exp(), joint.marginal("y").density, atol=1e-8)
+    given = TWO.conditional([1], torch.tensor([0.5], dtype=torch.float64))
+    assert torch.allclose(given.log_density(grid[:, None]).exp(), joint.conditional({"y": 0.5}).density, atol=1e-8)
+
+
+def test_marginals_keep_the_order_that_is_asked_for():
+    assert torch.equal(TWO.marginal([1, 0]).means, TWO.means[:, [1, 0]])
+    assert torch.equal(TWO.marginal([1, 0]).covariances, TWO.covariances.transpose(1, 2).flip(1, 2))
+
+
+LINEAR = LinearGaussianOracle(
+    matrix=torch.tensor([[1.0, 0.5], [-0.3, 2.0], [0.0, 1.0]]).double(),
+    noise=torch.tensor([[0.5, 0.1, 0.0], [0.1, 0.3, 0.0], [0.0, 0.0, 1.0]]).double(),
+    offset=torch.tensor([1.0, 0.0, -1.0]).double(),
+    prior_mean=torch.tensor([0.2, -0.4]).double(),
+    prior_covariance=torch.tensor([[1.0, 0.3], [0.3, 0.6]]).double(),
+)
+
+
+def test_bayes_rule_of_the_linear_model():
+    # log p(x | z) + log p(z) - log p(z | x) is log p(x), whatever z.
+    z, x = LINEAR.sample(Noise(6, rows=20))
+    joint = LINEAR.likelihood(z).log_prob(x) + LINEAR.prior.log_prob(z)
+    assert torch.allclose(joint - LINEAR.posterior(x).log_prob(z), LINEAR.evidence.log_prob(x), atol=1e-10)
+
+
+def test_samples_of_the_linear_model_have_the_moments_of_the_evidence():
+    _, x = LINEAR.sample(Noise(7, rows=100_000))
+    error = LINEAR.evidence.variance.sqrt() / math.sqrt(len(x))
+    assert ((x.mean(0) - LINEAR.evidence.mean).abs() < 4 * error).all()
+    assert torch.allclose(torch.cov(x.T), LINEAR.evidence.covariance_matrix, atol=0.05)  # 2.7 is the largest entry
+
+
+SINGULAR = torch.ones(2, 2).double()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: GaussianMixture(torch.ones(1), torch.zeros(1, 2), SINGULAR[None]), "covariances: .*if it is singular"),
+        (
+            lambda: LinearGaussianOracle(torch.eye(2), SINGULAR, torch.zeros(2), torch.zeros(2), torch.eye(2)),
+            "noise: .*add a small multiple of the identity",
+        ),
+        (
+            lambda: LinearGaussianOracle(torch.eye(2), torch.eye(2), torch.zeros(2), torch.zeros(2), SINGULAR),
+            "prior_covariance: ",
+        ),
+        (
+            lambda: LinearGaussianOracle(torch.eye(2), torch.eye(2), torch.zeros(3), torch.zeros(2), torch.eye(2)),
+            r"offset: got shape \(3,\)",
+        ),
+        (lambda: TWO.marginal([0, 0]), "coordinates: got .0, 0., expected different numbers from 0 to 1"),
+        (lambda: TWO.conditional([0, 1], torch.zeros(2).double()), "a coordinate left over"),
+        (lambda: TWO.conditional([0], torch.zeros(2).double()), r"values: got shape \(2,\)"),
+    ],
+)
+def test_bad_input_is_named(call, message: str):
+    with pytest.raises(InputError, match=message):
+        call()

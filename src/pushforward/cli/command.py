@@ -19,6 +19,7 @@ Fit any family of generative model to your data, sample it, measure it, and comp
   evaluate RUN              likelihood, distances, coverage, memorisation, costs; --data FILE --per-example CSV
   check RUN                 does its maths hold? Exit status 1 if a property fails
   compare MODEL ...         the same data, time and seeds for several models, in one report; --data DATA --out DIR
+  book [CHAPTER]            the chapters of the book; run one, or copy it to change its numbers
   models                    the models there are
   datasets                  the data sets that have a name
   completion bash|zsh       print a script that completes these commands in your shell
@@ -68,6 +69,7 @@ def _dispatch(arguments: list[str]) -> int:
         "evaluate": _evaluate,
         "check": _check,
         "compare": _compare,
+        "book": _book,
         "models": _models,
         "datasets": _datasets,
         "completion": _completion,
@@ -107,6 +109,12 @@ def _compare(rest: list[str]) -> int:
     from pushforward.cli.compare import compare_command
 
     return compare_command(rest)
+
+
+def _book(rest: list[str]) -> int:
+    from pushforward.cli.book import book_command
+
+    return book_command(rest)
 
 
 def _models(rest: list[str]) -> int:

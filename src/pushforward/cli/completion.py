@@ -11,7 +11,7 @@ from pushforward.core.errors import InputError
 
 __all__ = ["candidates", "completion_command"]
 
-VERBS = ("fit", "sample", "evaluate", "check", "compare", "models", "datasets", "completion")
+VERBS = ("fit", "sample", "evaluate", "check", "compare", "book", "models", "datasets", "completion")
 
 BASH = """\
 _pushforward() {
@@ -71,7 +71,11 @@ def candidates(words: list[str]) -> list[str]:
         return [f"--{flag.replace('_', '-')}" for flag in flags if flag != "settings"]
     if verb == "compare" and not words[-1].startswith("-"):
         return names
-    if verb in ("sample", "evaluate", "check", "compare") and len(words) > 2:
+    if verb == "book" and len(words) == 2:
+        from pushforward.cli.book import chapters
+
+        return [entry.name for entry in chapters()]
+    if verb in ("sample", "evaluate", "check", "compare", "book") and len(words) > 2:
         fields = _fields(Path(__file__).parent / f"{verb}.py", verb.capitalize())
         return [f"--{name.replace('_', '-')}" for name in fields]
     return ["bash", "zsh"] if verb == "completion" else []
