@@ -5,7 +5,8 @@ import torch
 from scipy import stats
 
 from pushforward.core.errors import InputError
-from pushforward.sampling.direct import directions, drawing_from, draws_of, gaussian, gumbel_max, normal_pairs
+from pushforward.probability.drawing import drawing_from
+from pushforward.sampling.direct import directions, draws_of, gaussian, gumbel_max, normal_pairs
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -1,6 +1,9 @@
-"""Floor 2: distributions in closed form, which every learned model has to beat, and oracles it has to agree with.
+"""Floor 2: probability that can be computed with, and the models in closed form that every learned one has to beat.
 
-Read in this order: ``baselines`` (a Gaussian; entries independent of each other), ``mixture`` (several Gaussians, by
-expectation-maximisation), ``ppca`` (the optimum of a linear Gaussian latent-variable model), ``targets`` (distributions
-known in full). ``em`` is the algorithm of the mixture; ``classes`` makes a condition the row of a table.
+Read in this order: ``distributions`` (disk, ball, annulus, banana, funnel, ring, mixtures, energies), ``joint`` (a
+density of several variables, its marginals and conditionals), ``information`` (entropy to mutual information, each
+answer with its method), ``jacobians`` and ``change_of_variables`` (what a map does to a density), ``density_ratio`` (p/q
+from samples), ``weights`` (what importance weights are worth). Then the models: ``baselines`` (a Gaussian; entries
+independent of each other), ``mixture`` (several Gaussians; ``em`` is its algorithm), ``ppca`` (a linear Gaussian
+latent-variable model); and ``targets``: oracles known in full, which every learned model has to agree with.
 """

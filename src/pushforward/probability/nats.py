@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.distributions import Distribution, MixtureSameFamily, constraints
 
 from pushforward.core.errors import InputError
+from pushforward.probability.drawing import drawing_from
 
 __all__ = ["Nats", "as_points", "draw_points", "log_density", "mean_of", "split_rows", "support_of"]
 
@@ -119,9 +120,6 @@ def split_rows(n: int, shares: tuple[float, ...], generator: torch.Generator | N
 def draw_points(p: Distribution, n: int, generator: torch.Generator | None, name: str = "p") -> Tensor:
     """n draws of a distribution, (n, *event).
 
-    The distributions of torch draw from torch's default generator only. Given another one, its next number seeds the
-    default one for the time of the draw, which is then put back as it was.
-
     Raises:
         InputError: if the distribution is a batch of several, or cannot be sampled.
 
@@ -137,10 +135,7 @@ def draw_points(p: Distribution, n: int, generator: torch.Generator | None, name
             f"{name}: got a batch of distributions of shape {shape}, expected one (Independent joins them)"
         )
     try:
-        if generator is None:
-            return p.sample(torch.Size((n,)))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
+        with drawing_from(generator):
             return p.sample(torch.Size((n,)))
     except NotImplementedError:
         raise InputError(f"{name}: got a {type(p).__name__}, which has no sampler, expected one that has") from None

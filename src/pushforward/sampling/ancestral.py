@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pushforward.core.errors import InputError, check_count
-from pushforward.sampling.direct import drawing_from
+from pushforward.probability.drawing import drawing_from
 
 __all__ = ["Conditional", "DirectedModel", "parents_of", "rows_of"]
 

@@ -18,8 +18,6 @@ Reference:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float, Int
@@ -27,36 +25,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pushforward.core.errors import InputError, check_count
+from pushforward.probability.drawing import drawing_from
 from pushforward.probability.weights import check_log_weights
 
-__all__ = ["directions", "draws_of", "drawing_from", "gaussian", "gumbel_max", "normal_pairs"]
-
-
-@contextmanager
-def drawing_from(generator: torch.Generator | None) -> Iterator[None]:
-    """Within, what only knows torch's default generator draws from this one; afterwards the default is as it was.
-
-    Objects of ``torch.distributions`` take no generator. The default one is set to a seed drawn from ``generator`` and
-    put back at the end, so that nothing global changes.
-
-    Args:
-        generator: None changes nothing.
-
-    Example:
-        >>> with drawing_from(torch.Generator().manual_seed(0)):
-        ...     a = torch.rand(2)
-        >>> with drawing_from(torch.Generator().manual_seed(0)):
-        ...     b = torch.rand(2)
-        >>> bool((a == b).all())
-        True
-    """
-    if generator is None:
-        yield
-        return
-    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield
+__all__ = ["directions", "draws_of", "gaussian", "gumbel_max", "normal_pairs"]
 
 
 def draws_of(

@@ -21,8 +21,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pushforward.core.errors import InputError, check_count
+from pushforward.probability.drawing import drawing_from
 from pushforward.sampling.ancestral import Conditional, parents_of, rows_of
-from pushforward.sampling.direct import drawing_from
 
 __all__ = ["Scan", "gibbs_sample"]
 
