@@ -1,0 +1,122 @@
+r"""MAMS: microcanonical dynamics with a Metropolis test, for many chains in lock-step.
+
+Each iteration draws directions u uniformly on the sphere, follows the isokinetic dynamics of ``isokinetic`` for
+:math:`\lceil hL/\epsilon\rceil` minimal-norm steps, and accepts where it ends with probability
+
+.. math:: \min(1, e^{-W}), \qquad W = \sum_{\text{steps}} \left(\Delta K - \Delta\log\pi\right),
+
+the energy error of the whole path. The test removes the bias of a finite step, which may then be large. Step
+:math:`\epsilon`, length L and preconditioner are found in warm-up by ``trajectory``, the length by the same criterion
+as in ChEES-HMC.
+
+Reference:
+    Robnik, Cohn-Gordon and Seljak 2025, "Metropolis Adjusted Microcanonical Hamiltonian Monte Carlo".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pushforward.sampling.hamiltonian import begin, check_settings
+from pushforward.sampling.isokinetic import Particles, check_dimension, minimal_norm, random_directions
+from pushforward.sampling.method import Chains, Method, Recorder, Report, silent
+from pushforward.sampling.preconditioning import Metric, Preconditioner, check_metric
+from pushforward.sampling.target import Target
+from pushforward.sampling.trajectory import TrajectoryWarmUp, half_accepted_step, van_der_corput
+from pushforward.sampling.tuned import DIVERGENCE, Moved, State, accept_or_stay
+
+__all__ = ["MAMS"]
+
+
+@dataclass(frozen=True)
+class MAMS(Method):
+    """Metropolis-adjusted microcanonical sampler: a draw is one trajectory; two gradients a step.
+
+    Args:
+        target_acceptance: mean acceptance that the step size is tuned to (0.9: section 5 of the reference).
+        metric: what is learnt of the covariance: "diagonal", "dense" (all of it), or "auto": dense where there are
+            enough positions (10 per dimension) and at most 512 dimensions.
+
+    Raises:
+        InputError: if a setting is out of range, or in one dimension.
+
+    Example:
+        >>> target = Target(lambda x: -0.5 * (x / torch.tensor([1.0, 9.0])).square().sum(1), dim=2)
+        >>> start = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+        >>> chains = MAMS().run(target, start, warmup=50, draws=20, generator=torch.Generator().manual_seed(0))
+        >>> chains.positions.shape
+        torch.Size([64, 20, 2])
+    """
+
+    target_acceptance: float = 0.9
+    metric: Metric = "auto"
+
+    def __post_init__(self) -> None:
+        check_settings(self.target_acceptance, None)
+        check_metric(self.metric)
+
+    def run(
+        self,
+        target: Target,
+        start: Float[Tensor, "chains dim"],
+        *,
+        warmup: int,
+        draws: int,
+        generator: torch.Generator | None,
+        report: Report = silent,
+    ) -> Chains:
+        check_dimension(target.dim, "mams")
+        state = begin(target, start)
+        tuned = self._begin(target, state, warmup, generator)
+        for i in range(warmup):
+            count = tuned.count(van_der_corput(i))
+            end, error = _trajectory(target, state, tuned.metric, tuned.step_size, count, generator)
+            before, (state, acceptance, _) = state, _accept(state, end, error, generator)
+            tuned.learn(before.x, end.x, end.u, state.x, acceptance, count * tuned.step_size)
+            report(i + 1, warmup + draws)
+        recorder = Recorder(target, start, warmup=warmup, draws=draws, report=report)
+        step, metric = tuned.step_size, tuned.metric
+        with recorder.interruptible():
+            for _ in recorder.iterations():
+                # At random, so that the draws are a chain of one kernel, as estimates of their error presume.
+                count = tuned.count(float(torch.rand((), generator=generator)))
+                end, error = _trajectory(target, state, metric, step, count, generator)
+                state, acceptance, _ = _accept(state, end, error, generator)
+                recorder.add(state.x, state.log_density, acceptance, ~(error < DIVERGENCE))
+        return recorder.chains({"step_size": step, "trajectory_length": tuned.length.average, "scale": metric.scale})
+
+    def _begin(self, target: Target, state: State, warmup: int, generator: torch.Generator | None) -> TrajectoryWarmUp:
+        identity = Preconditioner.identity(state.x)
+        guess = half_accepted_step(
+            lambda step: _trajectory(target, state, identity, step, 1, generator)[1],
+            math.sqrt(target.dim),  # the time it takes to cross a standard normal, or so
+        )
+        return TrajectoryWarmUp(
+            state.x,
+            step_size=guess,
+            acceptance=self.target_acceptance,
+            warmup=warmup,
+            metric=self.metric,
+            crossing=math.pi * math.sqrt(target.dim),  # the speed is 1 in all coordinates together
+        )
+
+
+def _trajectory(
+    target: Target, state: State, metric: Preconditioner, step: float, count: int, generator: torch.Generator | None
+) -> tuple[Particles, Tensor]:
+    """The end of a trajectory with a fresh direction, and its energy error."""
+    end = Particles(state.x, random_directions(state.x, generator), state.log_density, state.gradient)
+    error = torch.zeros_like(state.log_density)
+    for _ in range(count):
+        end, more = minimal_norm(target, end, metric, step)
+        error = error + more
+    return end, error
+
+
+def _accept(state: State, end: Particles, error: Tensor, generator: torch.Generator | None) -> Moved:
+    return accept_or_stay(state, State(end.x, end.log_density, end.gradient), -error, generator)
