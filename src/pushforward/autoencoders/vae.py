@@ -159,7 +159,7 @@ class VAE(HasDensity, HasLatent):
 
     def stages(self) -> Sequence[Stage]:
         # Twice the usual rate: on digits and MNIST it reached a better bound in the same number of steps.
-        # An entry that hardly varies is given a tiny variance, and the first example in which it does is then a gradient
+        # An entry that hardly varies gets a tiny variance, and the first example in which it does is then a gradient
         # a thousand times the usual. Four per entry is about the usual size, so Adam sees little of the clipping.
         clip = 4.0 * math.prod(self.shape)
         phase = Phase(name="fit", terms=self.terms, parameters=list(self.parameters()), lr=2e-3, clip=clip)

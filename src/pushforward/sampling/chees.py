@@ -39,7 +39,8 @@ class ChEES(Method):
     """Many-chain Hamiltonian Monte Carlo: a draw is one trajectory.
 
     Args:
-        target_acceptance: mean acceptance that the step size is tuned to.
+        target_acceptance: harmonic mean over the chains that the step size is tuned to, so that none is left stuck
+            (0.65: section 3 of the reference).
         metric: what is learnt of the covariance: "diagonal", "dense" (all of it), or "auto": dense where there are
             enough positions (10 per dimension) and at most 512 dimensions.
 
@@ -54,7 +55,7 @@ class ChEES(Method):
         torch.Size([64, 20, 2])
     """
 
-    target_acceptance: float = 0.75
+    target_acceptance: float = 0.65
     metric: Metric = "auto"
 
     def __post_init__(self) -> None:

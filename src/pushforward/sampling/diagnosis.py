@@ -21,7 +21,7 @@ from torch import Tensor
 from pushforward.sampling.diagnostics import ess, rhat, tail_k
 from pushforward.sampling.method import Chains
 
-__all__ = ["Funnel", "diagnose", "find_funnel", "find_groups"]
+__all__ = ["Neck", "diagnose", "find_funnel", "find_groups"]
 
 #: Above these the rank-normalised R-hat, and below these the effective sample size, are not to be trusted
 #: (Vehtari et al. 2021, section 4).
@@ -47,7 +47,7 @@ SEEN = 4096
 
 
 @dataclass(frozen=True)
-class Funnel:
+class Neck:
     """Coordinate ``neck`` sets the spread of others; ``correlation`` is the mean one with their log-distances."""
 
     neck: int
@@ -55,7 +55,7 @@ class Funnel:
     followers: tuple[int, ...]
 
 
-def find_funnel(positions: Float[Tensor, "chains draws dim"]) -> Funnel | None:
+def find_funnel(positions: Float[Tensor, "chains draws dim"]) -> Neck | None:
     r"""The coordinate i whose value tells the size of others: :math:`\text{corr}(x_i, \log|x_j - \bar x_j|)`.
 
     Example:
@@ -78,7 +78,7 @@ def find_funnel(positions: Float[Tensor, "chains draws dim"]) -> Funnel | None:
     followers = tuple(follows[neck].nonzero().flatten().tolist())
     if not followers:
         return None
-    return Funnel(neck, float(correlation[neck, list(followers)].mean()), followers)
+    return Neck(neck, float(correlation[neck, list(followers)].mean()), followers)
 
 
 def find_groups(values: Float[Tensor, "chains draws"]) -> list[list[int]]:

@@ -38,7 +38,7 @@ class MAMS(Method):
     """Metropolis-adjusted microcanonical sampler: a draw is one trajectory; two gradients a step.
 
     Args:
-        target_acceptance: mean acceptance that the step size is tuned to (0.9: section 5 of the reference).
+        target_acceptance: harmonic mean over the chains that the step size is tuned to, so that none is left stuck.
         metric: what is learnt of the covariance: "diagonal", "dense" (all of it), or "auto": dense where there are
             enough positions (10 per dimension) and at most 512 dimensions.
 
@@ -53,7 +53,7 @@ class MAMS(Method):
         torch.Size([64, 20, 2])
     """
 
-    target_acceptance: float = 0.9
+    target_acceptance: float = 0.8
     metric: Metric = "auto"
 
     def __post_init__(self) -> None:

@@ -35,6 +35,9 @@ RATE, MEMORY = 0.05, 0.95
 #: Most steps of a trajectory; in the first part of warm-up, where the step size is not known yet, far fewer.
 MOST_STEPS, FIRST_STEPS = 1000, 16
 
+#: What a proposal that is never accepted counts as in the harmonic mean.
+LEAST = 1e-3
+
 #: Most positions that a covariance is learnt from: more change it by less than a percent.
 MOST_POSITIONS = 20_000
 
@@ -112,7 +115,7 @@ class TrajectoryWarmUp:
     Args:
         start: positions of the chains.
         step_size: a first guess.
-        acceptance: the mean acceptance to reach.
+        acceptance: the harmonic mean over the chains to reach.
         warmup: how many iterations there will be.
         metric: what is learnt of the covariance.
         crossing: how long it takes to cross a standard normal: the length to start from once the scale is known.
@@ -167,7 +170,8 @@ class TrajectoryWarmUp:
             acceptance: probabilities.
             time: how long the trajectories were.
         """
-        self.steps.update(float(acceptance.mean()))
+        # The harmonic mean: one chain in a hundred that is stuck counts for as much as all others that move.
+        self.steps.update(float(1 / (1 / acceptance.clamp_min(LEAST)).mean()))
         self._done += 1
         self.length.climb(self._slope(before, proposed, velocity, acceptance, time))
         # A trajectory shorter than a step is a step; one of all the steps there may be is as long as it gets.
