@@ -32,6 +32,7 @@ from pushforward.sampling.mams import MAMS
 from pushforward.sampling.method import Method, Report, silent
 from pushforward.sampling.metropolis import MALA, RandomWalk
 from pushforward.sampling.microcanonical import MCLMC
+from pushforward.sampling.multiscale import MultiscaleHMC
 from pushforward.sampling.nuts import NUTS
 from pushforward.sampling.target import LogDensity, Target, target_of
 from pushforward.sampling.tempering import ParallelTempering
@@ -48,6 +49,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "chees": ChEES,
     "mclmc": MCLMC,
     "mams": MAMS,
+    "multiscale": MultiscaleHMC,
     "tempering": ParallelTempering,
 }
 

@@ -187,7 +187,7 @@ def _funnel(chains: Chains, names: Sequence[str]) -> str | None:
         f"A funnel: {neck} sets the spread of {len(funnel.followers)} other coordinates (correlation "
         f"{funnel.correlation:.2f} with the logarithm of their size){where}, so one step size does not suit both ends "
         f"and {end} values of {neck} may be missing although the chains agree; sample those coordinates divided by "
-        'their scale (the non-centred form), or take method="tempering".'
+        'their scale (the non-centred form), or take method="multiscale" with hundreds of chains.'
     )
 
 
