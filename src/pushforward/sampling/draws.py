@@ -124,7 +124,7 @@ class Draws:
             import arviz
         except ImportError as error:
             raise InputError(
-                'to_inference_data: needs arviz, install it with pip install "pushforward[arviz]"'
+                'to_inference_data: needs arviz, install it with pip install "pushforward[sampling]"'
             ) from error
         return arviz.from_dict(
             posterior={"x": self.values.cpu().numpy()},

@@ -213,7 +213,9 @@ def solve_ode_adjoint(
     try:
         from torchdiffeq import odeint_adjoint
     except ImportError:
-        raise InputError("solve_ode_adjoint: needs torchdiffeq, expected `pip install torchdiffeq`") from None
+        raise InputError(
+            'solve_ode_adjoint: needs torchdiffeq, install it with pip install "pushforward[sampling]"'
+        ) from None
     moments = x.new_tensor(checked_times(times))
     path = odeint_adjoint(_Broadcast(velocity), x, moments, rtol=rtol, atol=atol)
     assert isinstance(path, Tensor)  # a tuple only for events, which are not asked for
