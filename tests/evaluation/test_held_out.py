@@ -6,45 +6,15 @@ import math
 import pytest
 import torch
 from scipy.stats import energy_distance as scipy_energy
-from torch import nn
 
-from pushforward.core.capabilities import HasCompletion, HasDensity
 from pushforward.core.data import Rows, Windows
 from pushforward.core.errors import InputError
-from pushforward.core.model import model
 from pushforward.core.text import Text
 from pushforward.evaluation.held_out import Figure, energy_distance, measure
 from pushforward.zoo import create
+from tests.evaluation.chain import MarkovChain
 from tests.small_data import digits, points, table, text
 from tests.training.learners import Bell, Duel
-
-
-@model
-class Bigram(HasCompletion, HasDensity):
-    """A fixed Markov chain that begins uniformly: its log-likelihood can be added up by hand."""
-
-    space = "codes"
-
-    def build(self) -> None:
-        size = self.fitted.sizes[0]
-        weights = torch.arange(1.0, size * size + 1).view(size, size)
-        self.log_p = nn.Parameter((weights / weights.sum(1, keepdim=True)).log())
-
-    def log_likelihood_each(self, x, condition):
-        first = x.new_zeros(len(x), 1).to(self.log_p.dtype) - math.log(len(self.log_p))
-        return torch.cat([first, self.log_p[x[:, :-1], x[:, 1:]]], dim=1)
-
-    def log_likelihood(self, x, condition, *, noise):
-        return self.log_likelihood_each(x, condition).sum(1)
-
-    def terms(self, x, condition, *, noise):
-        return {"nll": -self.log_likelihood(x, condition, noise=noise)}
-
-    def draw(self, n, condition, *, noise, sampler):
-        raise AssertionError("not needed here")
-
-    def complete(self, prompt, n, *, length, condition=None, seed=None, start=0, sampler=None):
-        raise AssertionError("not needed here")
 
 
 def test_points_are_in_nats_per_example_of_a_density():
@@ -101,7 +71,7 @@ def test_a_stream_is_scored_in_windows_that_overlap_by_half(length):
     """Of a Markov chain every code but the first has all the context it needs: the sum is that of the whole stream."""
     stream = text().test.stream[: 20 * length]
     example = Text(vocabulary=("a", "b", "c", "d", "e"), length=length, stream=True)
-    chain = Bigram(example=example)
+    chain = MarkovChain(example=example)
     figure = measure(chain, Windows(stream, length))
     # Windows start every length // 2 codes; the last one that fits ends the scored part.
     stride = length // 2
@@ -114,7 +84,7 @@ def test_a_stream_is_scored_in_windows_that_overlap_by_half(length):
 
 def test_of_a_long_stream_windows_from_all_over_are_scored():
     data = text()
-    chain = Bigram(example=data.example)
+    chain = MarkovChain(example=data.example)
     figure = measure(chain, data.train, rows=10)
     starts = torch.arange(0, len(data.train), 6)
     each = [chain.log_likelihood_each(data.train[starts[[k * len(starts) // 10]]].x, None)[0] for k in range(10)]
@@ -124,7 +94,7 @@ def test_of_a_long_stream_windows_from_all_over_are_scored():
 
 def test_separate_texts_are_per_code_with_their_end():
     example = Text(vocabulary=("a", "b"), length=6)
-    chain = Bigram(example=example)
+    chain = MarkovChain(example=example)
     x = example.pack(["ab", "abba", ""])
     figure = measure(chain, Rows(x))
     codes = [3, 5, 1]

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import t as student
-from torch import nn
 
 from pushforward.autoencoders.vae import VAE
-from pushforward.core.capabilities import HasCompletion, HasDensity
+from pushforward.core.capabilities import HasDensity
 from pushforward.core.data import Batch, Condition, Rows, Windows
 from pushforward.core.modality import Points
 from pushforward.core.model import model
@@ -20,36 +19,9 @@ from pushforward.gans.gan import GAN
 from pushforward.probability.baselines import Gaussian, Independent
 from pushforward.transformers.gpt import GPT
 from pushforward.zoo import create
+from tests.evaluation.chain import MarkovChain
 from tests.helpers import train
 from tests.small_data import digits, grid, points, small, table, text
-
-
-@model
-class Chain(HasCompletion, HasDensity):
-    """A fixed Markov chain that begins uniformly: its log-likelihood can be added up by hand."""
-
-    space = "codes"
-
-    def build(self) -> None:
-        size = self.fitted.sizes[0]
-        weights = torch.arange(1.0, size * size + 1).view(size, size)
-        self.log_p = nn.Parameter((weights / weights.sum(1, keepdim=True)).log())
-
-    def log_likelihood_each(self, x, condition):
-        first = x.new_zeros(len(x), 1).to(self.log_p.dtype) - math.log(len(self.log_p))
-        return torch.cat([first, self.log_p[x[:, :-1], x[:, 1:]]], dim=1)
-
-    def log_likelihood(self, x, condition, *, noise):
-        return self.log_likelihood_each(x, condition).sum(1)
-
-    def terms(self, x, condition, *, noise):
-        return {"nll": -self.log_likelihood(x, condition, noise=noise)}
-
-    def draw(self, n, condition, *, noise, sampler):
-        raise AssertionError("not needed here")
-
-    def complete(self, prompt, n, *, length, condition=None, seed=None, start=0, sampler=None):
-        raise AssertionError("not needed here")
 
 
 @model
@@ -219,7 +191,7 @@ def test_a_stream_is_scored_with_half_a_window_of_context(length):
     """A Markov chain needs one code of context: the figures are those of the whole stream, read at once."""
     stream = text().test.stream[: 20 * length + length // 2]
     example = Text(vocabulary=("a", "b", "c", "d", "e"), length=length, stream=True)
-    chain = Chain(example=example)
+    chain = MarkovChain(example=example)
     scores, log_prob = likelihood(chain, Windows(stream, length))
     exact = chain.log_likelihood_each(stream[None, : 20 * length], None)[0].detach().double()
     if length == 1:  # no context at all
@@ -233,7 +205,7 @@ def test_a_stream_is_scored_with_half_a_window_of_context(length):
 
 def test_every_model_of_a_stream_is_scored_on_the_same_windows():
     data = text()
-    chain, single = Chain(example=data.example), fitted_stream(data)
+    chain, single = MarkovChain(example=data.example), fitted_stream(data)
     for rows in (None, 7):
         left_to_right, alone = (likelihood(m, data.test, n=rows)[0][0] for m in (chain, single))
         assert comparable(left_to_right, alone) and left_to_right.conditions["n"] == (rows or 25)
@@ -247,7 +219,7 @@ def fitted_stream(data):
 
 def test_the_interval_of_a_stream_is_over_blocks_of_its_windows():
     data = text()
-    (score, *_), log_prob = likelihood(Chain(example=data.example), data.train, n=96)
+    (score, *_), log_prob = likelihood(MarkovChain(example=data.example), data.train, n=96)
     means = (-log_prob / 12).view(32, 3).mean(1)
     error = float(means.std()) / math.sqrt(32)
     assert score.details["standard error"] == pytest.approx(error)
@@ -257,7 +229,7 @@ def test_the_interval_of_a_stream_is_over_blocks_of_its_windows():
 def test_bits_per_byte_count_the_bytes_of_utf8():
     """A uniform chain over {a, é, €} and the end: log 4 a code; of a, é and € UTF-8 makes 1, 2 and 3 bytes."""
     example = Text(vocabulary=("a", "é", "€"), length=6)
-    chain = Chain(example=example)
+    chain = MarkovChain(example=example)
     chain.log_p.data.fill_(-math.log(4))
     texts = Rows(example.pack(["aé€", "a", ""]))
     scores, log_prob = likelihood(chain, texts)
@@ -275,7 +247,7 @@ def test_models_of_bytes_and_of_characters_share_bits_per_byte():
     stream = "né" * 20
     characters = Text(vocabulary=("n", "é"), length=2, stream=True)
     octets = Text(length=3, stream=True)
-    one, two = Chain(example=characters), Chain(example=octets)
+    one, two = MarkovChain(example=characters), MarkovChain(example=octets)
     one.log_p.data.fill_(-1.5)
     two.log_p.data.fill_(-1.0)
     with torch.no_grad():
@@ -292,7 +264,7 @@ def test_models_of_bytes_and_of_characters_share_bits_per_byte():
 def test_the_interval_of_a_ratio():
     """Texts of unequal length: the linearised standard error of total cost over total codes."""
     example = Text(vocabulary=("a", "b"), length=8)
-    chain = Chain(example=example)
+    chain = MarkovChain(example=example)
     x = example.pack(["a", "ab", "abba", "bbbbb", ""])
     (score, *_), log_prob = likelihood(chain, Rows(x))
     cost, codes = -log_prob.numpy(), np.array([2, 3, 5, 6, 1])

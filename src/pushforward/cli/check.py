@@ -4,7 +4,7 @@ import dataclasses
 import json as writer
 
 from pushforward.cli.flags import parse
-from pushforward.core.errors import InputError
+from pushforward.cli.place import named_run
 
 __all__ = ["check_command"]
 
@@ -25,14 +25,11 @@ def check_command(rest: list[str]) -> int:
         InputError: if an argument cannot be used.
     """
     description = "Test the properties every model must have; exit status 1 if one fails."
-    if not rest or rest[0].startswith("-"):
-        if rest and rest[0] in ("-h", "--help"):
-            parse(Check, ["--help"], prog="pushforward check RUN", description=description)
-        raise InputError("run: none was given after check, expected a run folder")
-    given = parse(Check, rest[1:], prog=f"pushforward check {rest[0]}", description=description)
+    name = named_run(rest, Check, verb="check", description=description)
+    given = parse(Check, rest[1:], prog=f"pushforward check {name}", description=description)
     from pushforward.conformance.report import check
     from pushforward.run.loaded import load
 
-    report = check(load(rest[0], trust=given.trust).model, seed=given.seed)
+    report = check(load(name, trust=given.trust).model, seed=given.seed)
     print(writer.dumps(report.to_json(), indent=2) if given.json else report)
     return 0 if report.ok else 1

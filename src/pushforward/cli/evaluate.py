@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from pushforward.cli.flags import options_of, parse
-from pushforward.core.errors import InputError
+from pushforward.cli.place import open_run
 
 __all__ = ["evaluate_command"]
 
@@ -38,25 +37,11 @@ def evaluate_command(rest: list[str]) -> int:
     Raises:
         InputError: if an argument cannot be used.
     """
-    prog = "pushforward evaluate RUN"
-    if not rest or rest[0].startswith("-"):
-        if rest and rest[0] in ("-h", "--help"):
-            parse(Evaluate, ["--help"], prog=prog, description="Measure a run on its held-out split.")
-        raise InputError("run: none was given after evaluate, expected a run folder")
-    from pushforward.cli.place import place, trusted
-    from pushforward.run.loaded import load
-
-    run = load(rest[0], trust=trusted(rest))
-    sampler: Any = type(run.model).sampler_class
-    fields: list[Any] = []
-    if sampler is not None:
-        options: Any = options_of(sampler, f"{sampler.__name__}Options")
-        fields = [("sampler", options, dataclasses.field(default_factory=options))]
-    kind = dataclasses.make_dataclass("Evaluate", fields, bases=(Evaluate,), kw_only=True)
-    given: Any = parse(kind, rest[1:], prog=f"pushforward evaluate {rest[0]}", description="Measure a run.")
-    place(run, device=given.device, threads=given.threads)
-    chosen = None if sampler is None else sampler(**vars(given.sampler))
-    return _measured(run, given, None if sampler is None or chosen == sampler() else chosen)
+    run, given, sampler = open_run(
+        rest, Evaluate, verb="evaluate", description="Measure a run on its held-out split, or on a file."
+    )
+    # The default is the untruncated model: only another one is named in the scorecard.
+    return _measured(run, given, None if sampler is None or sampler == type(sampler)() else sampler)
 
 
 def _measured(run: Any, given: Any, sampler: Any) -> int:

@@ -1,10 +1,61 @@
-"""Where a loaded run computes, and which classes from outside it may name: what every verb on a run asks."""
+"""A run opened for a verb: loaded, with flags made of its model's sampler, and put where it is to compute."""
 
-from typing import Any
+import dataclasses
+from typing import Any, NamedTuple
 
+from pushforward.cli.flags import options_of, parse
 from pushforward.core.errors import InputError
 
-__all__ = ["place", "trusted"]
+__all__ = ["Opened", "named_run", "open_run", "place", "trusted"]
+
+
+class Opened(NamedTuple):
+    """A run, the arguments given with it, and the sampler they ask for (None where the model has none)."""
+
+    run: Any
+    given: Any
+    sampler: Any
+
+
+def named_run(rest: list[str], kind: type, *, verb: str, description: str) -> str:
+    """The run folder, which comes first; prints the help of the verb where only that is asked for.
+
+    Raises:
+        InputError: if no run is named.
+    """
+    if not rest or rest[0].startswith("-"):
+        if rest and rest[0] in ("-h", "--help"):
+            parse(kind, ["--help"], prog=f"pushforward {verb} RUN", description=description)
+        raise InputError(f"run: none was given after {verb}, expected a run folder")
+    return rest[0]
+
+
+def open_run(rest: list[str], kind: type, *, verb: str, description: str) -> Opened:
+    """Load the run that is named first, and parse what follows.
+
+    Args:
+        rest: what stands behind the verb.
+        kind: the dataclass of the verb's own arguments, with ``device`` and ``threads``.
+        verb: its name.
+        description: for its help.
+
+    Raises:
+        InputError: if no run is named, it cannot be loaded, or an argument cannot be used.
+    """
+    name = named_run(rest, kind, verb=verb, description=description)
+    from pushforward.run.loaded import load
+
+    run = load(name, trust=trusted(rest))
+    sampler: Any = type(run.model).sampler_class
+    fields: list[Any] = []
+    if sampler is not None:
+        # A frozen dataclass of the family: its fields are flags, --sampler.top-p and the like.
+        options: Any = options_of(sampler, f"{sampler.__name__}Options")
+        fields = [("sampler", options, dataclasses.field(default_factory=options))]
+    whole = dataclasses.make_dataclass(kind.__name__, fields, bases=(kind,), kw_only=True)
+    given: Any = parse(whole, rest[1:], prog=f"pushforward {verb} {name}", description=description)
+    place(run, device=given.device, threads=given.threads)
+    return Opened(run, given, None if sampler is None else sampler(**vars(given.sampler)))
 
 
 def place(run: Any, *, device: str, threads: int) -> None:

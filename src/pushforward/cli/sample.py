@@ -7,9 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from pushforward.cli.flags import options_of, parse
-from pushforward.cli.place import place, trusted
-from pushforward.core.errors import InputError
+from pushforward.cli.place import open_run
 
 __all__ = ["sample_command"]
 
@@ -36,31 +34,14 @@ def sample_command(rest: list[str]) -> int:
     Raises:
         InputError: if an argument cannot be used.
     """
-    prog = "pushforward sample RUN"
-    if not rest or rest[0].startswith("-"):
-        if rest and rest[0] in ("-h", "--help"):
-            parse(Sample, ["--help"], prog=prog, description="Draw new examples from a run.")
-        raise InputError("run: none was given after sample, expected a run folder")
-    from pushforward.run.loaded import load
-
-    run = load(rest[0], trust=trusted(rest))
-    sampler: Any = type(run.model).sampler_class
-    fields: list[Any] = []
-    if sampler is not None:
-        # A frozen dataclass of the family: its fields are flags, --sampler.top-p and the like.
-        options: Any = options_of(sampler, f"{sampler.__name__}Options")
-        fields = [("sampler", options, dataclasses.field(default_factory=options))]
-    kind = dataclasses.make_dataclass("Sample", fields, bases=(Sample,), kw_only=True)
-    given: Any = parse(kind, rest[1:], prog=f"pushforward sample {rest[0]}", description=f"Draw from {run.model!r:.40}")
-    place(run, device=given.device, threads=given.threads)
-    chosen = None if sampler is None else sampler(**vars(given.sampler))
+    run, given, sampler = open_run(rest, Sample, verb="sample", description="Draw new examples from a run.")
     condition = given.condition.split(",") if given.condition and "," in given.condition else given.condition
     drawn = run.draw(
         given.n,
         condition=condition,
         seed=given.seed,
         start=given.start,
-        sampler=chosen,
+        sampler=sampler,
         prompt=given.prompt,
         length=given.length,
     )

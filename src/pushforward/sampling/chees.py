@@ -25,11 +25,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pushforward.sampling.hamiltonian import begin, check_settings, normal_like
-from pushforward.sampling.method import Chains, Method, Recorder, Report, silent
+from pushforward.sampling.method import Chains, Method, Report, silent
 from pushforward.sampling.preconditioning import Metric, Preconditioner, check_metric
 from pushforward.sampling.target import Target
-from pushforward.sampling.trajectory import TrajectoryWarmUp, half_accepted_step, van_der_corput
-from pushforward.sampling.tuned import DIVERGENCE, State, accept_or_stay
+from pushforward.sampling.trajectory import End, run_trajectories
+from pushforward.sampling.tuned import State
 
 __all__ = ["ChEES"]
 
@@ -72,47 +72,28 @@ class ChEES(Method):
         generator: torch.Generator | None,
         report: Report = silent,
     ) -> Chains:
-        state = begin(target, start)
-        tuned = self._begin(target, state, warmup, generator)
-        for i in range(warmup):
-            jitter = van_der_corput(i)
-            count = tuned.count(jitter)
-            end, p, error = _trajectory(target, state, tuned.metric, tuned.step_size, count, generator)
-            before, (state, acceptance, _) = state, accept_or_stay(state, end, -error, generator)
-            tuned.learn(before.x, end.x, p, state.x, acceptance, count * tuned.step_size)
-            report(i + 1, warmup + draws)
-        recorder = Recorder(target, start, warmup=warmup, draws=draws, report=report)
-        step, metric = tuned.step_size, tuned.metric
-        with recorder.interruptible():
-            for _ in recorder.iterations():
-                # At random, so that the draws are a chain of one kernel, as estimates of their error presume.
-                count = tuned.count(float(torch.rand((), generator=generator)))
-                end, _, error = _trajectory(target, state, metric, step, count, generator)
-                state, acceptance, _ = accept_or_stay(state, end, -error, generator)
-                recorder.add(state.x, state.log_density, acceptance, ~(error < DIVERGENCE))
-        return recorder.chains({"step_size": step, "trajectory_length": tuned.length.average, "scale": metric.scale})
+        def follow(state: State, metric: Preconditioner, step: float, count: int) -> End:
+            return _trajectory(target, state, metric, step, count, generator)
 
-    def _begin(self, target: Target, state: State, warmup: int, generator: torch.Generator | None) -> TrajectoryWarmUp:
-        identity = Preconditioner.identity(state.x)
-
-        def one_step(step: float) -> Tensor:
-            return _trajectory(target, state, identity, step, 1, generator)[2]
-
-        guess = half_accepted_step(one_step, target.dim**-0.25)  # the leapfrog's error grows so with the dimension
-        return TrajectoryWarmUp(
-            state.x,
-            step_size=guess,
-            acceptance=self.target_acceptance,
-            warmup=warmup,
-            metric=self.metric,
+        return run_trajectories(
+            target,
+            begin(target, start),
+            follow,
+            guess=target.dim**-0.25,  # the leapfrog's error grows so with the dimension
             crossing=math.pi,  # half a period of a standard normal
+            acceptance=self.target_acceptance,
+            metric=self.metric,
+            warmup=warmup,
+            draws=draws,
+            generator=generator,
+            report=report,
         )
 
 
 def _trajectory(
     target: Target, state: State, metric: Preconditioner, step: float, count: int, generator: torch.Generator | None
-) -> tuple[State, Tensor, Tensor]:
-    """The end of a trajectory with a fresh momentum, the momentum there, and the energy error."""
+) -> End:
+    """The end of a trajectory with a fresh momentum."""
     x, log_density, gradient = state
     p = normal_like(x, generator)
     energy = 0.5 * p.square().sum(1) - log_density
@@ -122,4 +103,4 @@ def _trajectory(
         log_density, gradient = target.value_and_grad(x)
         # The half steps of two neighbours are one whole step.
         p = torch.add(p, metric.gradient(gradient), alpha=step if i < count - 1 else 0.5 * step)
-    return State(x, log_density, gradient), p, 0.5 * p.square().sum(1) - log_density - energy
+    return End(State(x, log_density, gradient), p, 0.5 * p.square().sum(1) - log_density - energy)

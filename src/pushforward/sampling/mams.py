@@ -24,11 +24,11 @@ from torch import Tensor
 
 from pushforward.sampling.hamiltonian import begin, check_settings
 from pushforward.sampling.isokinetic import Particles, check_dimension, minimal_norm, random_directions
-from pushforward.sampling.method import Chains, Method, Recorder, Report, silent
+from pushforward.sampling.method import Chains, Method, Report, silent
 from pushforward.sampling.preconditioning import Metric, Preconditioner, check_metric
 from pushforward.sampling.target import Target
-from pushforward.sampling.trajectory import TrajectoryWarmUp, half_accepted_step, van_der_corput
-from pushforward.sampling.tuned import DIVERGENCE, Moved, State, accept_or_stay
+from pushforward.sampling.trajectory import End, run_trajectories
+from pushforward.sampling.tuned import State
 
 __all__ = ["MAMS"]
 
@@ -71,52 +71,32 @@ class MAMS(Method):
         report: Report = silent,
     ) -> Chains:
         check_dimension(target.dim, "mams")
-        state = begin(target, start)
-        tuned = self._begin(target, state, warmup, generator)
-        for i in range(warmup):
-            count = tuned.count(van_der_corput(i))
-            end, error = _trajectory(target, state, tuned.metric, tuned.step_size, count, generator)
-            before, (state, acceptance, _) = state, _accept(state, end, error, generator)
-            tuned.learn(before.x, end.x, end.u, state.x, acceptance, count * tuned.step_size)
-            report(i + 1, warmup + draws)
-        recorder = Recorder(target, start, warmup=warmup, draws=draws, report=report)
-        step, metric = tuned.step_size, tuned.metric
-        with recorder.interruptible():
-            for _ in recorder.iterations():
-                # At random, so that the draws are a chain of one kernel, as estimates of their error presume.
-                count = tuned.count(float(torch.rand((), generator=generator)))
-                end, error = _trajectory(target, state, metric, step, count, generator)
-                state, acceptance, _ = _accept(state, end, error, generator)
-                recorder.add(state.x, state.log_density, acceptance, ~(error < DIVERGENCE))
-        return recorder.chains({"step_size": step, "trajectory_length": tuned.length.average, "scale": metric.scale})
 
-    def _begin(self, target: Target, state: State, warmup: int, generator: torch.Generator | None) -> TrajectoryWarmUp:
-        identity = Preconditioner.identity(state.x)
-        guess = half_accepted_step(
-            lambda step: _trajectory(target, state, identity, step, 1, generator)[1],
-            math.sqrt(target.dim),  # the time it takes to cross a standard normal, or so
-        )
-        return TrajectoryWarmUp(
-            state.x,
-            step_size=guess,
-            acceptance=self.target_acceptance,
-            warmup=warmup,
-            metric=self.metric,
+        def follow(state: State, metric: Preconditioner, step: float, count: int) -> End:
+            return _trajectory(target, state, metric, step, count, generator)
+
+        return run_trajectories(
+            target,
+            begin(target, start),
+            follow,
+            guess=math.sqrt(target.dim),  # the time it takes to cross a standard normal, or so
             crossing=math.pi * math.sqrt(target.dim),  # the speed is 1 in all coordinates together
+            acceptance=self.target_acceptance,
+            metric=self.metric,
+            warmup=warmup,
+            draws=draws,
+            generator=generator,
+            report=report,
         )
 
 
 def _trajectory(
     target: Target, state: State, metric: Preconditioner, step: float, count: int, generator: torch.Generator | None
-) -> tuple[Particles, Tensor]:
-    """The end of a trajectory with a fresh direction, and its energy error."""
+) -> End:
+    """The end of a trajectory with a fresh direction."""
     end = Particles(state.x, random_directions(state.x, generator), state.log_density, state.gradient)
     error = torch.zeros_like(state.log_density)
     for _ in range(count):
         end, more = minimal_norm(target, end, metric, step)
         error = error + more
-    return end, error
-
-
-def _accept(state: State, end: Particles, error: Tensor, generator: torch.Generator | None) -> Moved:
-    return accept_or_stay(state, State(end.x, end.log_density, end.gradient), -error, generator)
+    return End(State(end.x, end.log_density, end.gradient), end.u, error)

@@ -19,15 +19,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from pushforward.sampling.adaptation import DualAveraging, variance_windows
+from pushforward.sampling.method import Chains, Recorder, Report
 from pushforward.sampling.preconditioning import Metric, Preconditioner, preconditioner
+from pushforward.sampling.target import Target
+from pushforward.sampling.tuned import DIVERGENCE, State, accept_or_stay
 
-__all__ = ["TrajectoryLength", "TrajectoryWarmUp", "half_accepted_step", "van_der_corput"]
+__all__ = [
+    "End",
+    "Follow",
+    "TrajectoryLength",
+    "TrajectoryWarmUp",
+    "half_accepted_step",
+    "run_trajectories",
+    "van_der_corput",
+]
 
 #: Adam's rate on log T and its memory of squares (the reference's, with the rate doubled for shorter warm-ups).
 RATE, MEMORY = 0.05, 0.95
@@ -198,3 +210,67 @@ class TrajectoryWarmUp:
         # Steps are in units of the scale: the same in the user's units is a good first guess.
         self.steps.restart(self.steps.average / self.metric.size_against(before))
         self.length = TrajectoryLength(self._crossing)
+
+
+class End(NamedTuple):
+    """Where trajectories end: the state, the velocity there in preconditioned coordinates, the energy error."""
+
+    state: State
+    velocity: Float[Tensor, "chains dim"]
+    error: Float[Tensor, "chains"]
+
+
+#: (state, metric, step size, number of steps) -> the end of a trajectory that starts in a fresh direction.
+Follow: TypeAlias = Callable[[State, Preconditioner, float, int], End]
+
+
+def run_trajectories(
+    target: Target,
+    state: State,
+    follow: Follow,
+    *,
+    guess: float,
+    crossing: float,
+    acceptance: float,
+    metric: Metric,
+    warmup: int,
+    draws: int,
+    generator: torch.Generator | None,
+    report: Report,
+) -> Chains:
+    r"""Warm up, then draw: an iteration follows one trajectory and takes its end with probability min(1, exp(-error)).
+
+    Args:
+        target: whose gradients are counted.
+        state: where the chains start.
+        follow: a trajectory; all that differs between the methods.
+        guess: a first step size, to be halved or doubled until a step is accepted half of the time.
+        crossing: how long it takes to cross a standard normal.
+        acceptance: the harmonic mean over the chains to reach.
+        metric: what is learnt of the covariance.
+        warmup: iterations thrown away.
+        draws: iterations kept.
+        generator: of the jitter and of acceptance.
+        report: told after every iteration.
+    """
+    identity = Preconditioner.identity(state.x)
+    step = half_accepted_step(lambda size: follow(state, identity, size, 1).error, guess)
+    tuned = TrajectoryWarmUp(
+        state.x, step_size=step, acceptance=acceptance, warmup=warmup, metric=metric, crossing=crossing
+    )
+    for i in range(warmup):
+        count = tuned.count(van_der_corput(i))
+        end = follow(state, tuned.metric, tuned.step_size, count)
+        before, (state, accepted, _) = state, accept_or_stay(state, end.state, -end.error, generator)
+        tuned.learn(before.x, end.state.x, end.velocity, state.x, accepted, count * tuned.step_size)
+        report(i + 1, warmup + draws)
+    recorder = Recorder(target, state.x, warmup=warmup, draws=draws, report=report)
+    with recorder.interruptible():
+        for _ in recorder.iterations():
+            # At random, so that the draws are a chain of one kernel, as estimates of their error presume.
+            count = tuned.count(float(torch.rand((), generator=generator)))
+            end = follow(state, tuned.metric, tuned.step_size, count)
+            state, accepted, _ = accept_or_stay(state, end.state, -end.error, generator)
+            recorder.add(state.x, state.log_density, accepted, ~(end.error < DIVERGENCE))
+    found = {"step_size": tuned.step_size, "trajectory_length": tuned.length.average, "scale": tuned.metric.scale}
+    return recorder.chains(found)
