@@ -163,6 +163,7 @@ class PooledCovariance(Pooled):
         self._mean, self._products = torch.zeros(()), torch.zeros(())
 
     def update(self, x: Float[Tensor, "chains dim"]) -> None:
+        """Join the positions of one iteration to those before: the mean and the centred products of both together."""
         n, count = len(x), self.count + len(x)
         mean = x.mean(0)
         apart = mean - self._mean
