@@ -119,5 +119,5 @@ def create(name: str | type, data: "Data", options: Mapping[str, Any] | None = N
             near = difflib.get_close_matches(field, known, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise InputError(f"{cls.__name__}: has no field {field!r}{hint}, expected one of {', '.join(known)}")
-    units = fit_units(data.example, cls.space, data.train.spread(UNIT_ROWS).x)
+    units = fit_units(data.example, cls.space_for(data.example, options), data.train.spread(UNIT_ROWS).x)
     return cls(example=data.example, condition=data.condition, units=units, **options)

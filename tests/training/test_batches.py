@@ -53,7 +53,7 @@ def test_every_order_is_as_likely():
 
 def test_parts_tile_the_batch():
     batches = Batches(numbers(64), 24, seed=1)
-    parts = [batches.part(5, start, 8).x for start in (0, 8, 16)]
+    parts = [batches.part(5, Noise(0, rows=8, start=start)).x for start in (0, 8, 16)]
     assert torch.equal(torch.cat(parts), batches.split[batches.indices(5)].x)
 
 

@@ -80,7 +80,7 @@ class VAE(HasDensity, HasLatent):
         Burda, Grosse and Salakhutdinov 2016, "Importance Weighted Autoencoders".
     """
 
-    likelihood: ClassVar[Literal["exact", "bound", "estimate"]] = "bound"
+    kind: ClassVar[Literal["exact", "bound", "estimate"]] = "bound"
 
     latent_dim: int = 16  # Length of the code z.
     width: int = 256  # Hidden units of a layer; convolutions have an eighth as many channels.

@@ -33,7 +33,7 @@ def evidence_of(subject: Subject) -> list[tuple[str, Evidence]]:
     """
     if not isinstance(subject.model, HasDensity):
         raise InputError(f"{subject.name} has no density")
-    if subject.model.likelihood == "estimate":
+    if subject.model.kind == "estimate":
         raise InputError(f"the likelihood of {subject.name} is an estimate, neither exact nor a bound")
     if subject.evidence is None:
         twin = subject.twin

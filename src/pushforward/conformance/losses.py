@@ -64,7 +64,7 @@ def loss_is_the_likelihood(subject: Subject) -> Property:
     )
     if not isinstance(subject.model, HasDensity):
         return asked.absent(f"{subject.name} has no density")
-    if subject.model.likelihood == "estimate":
+    if subject.model.kind == "estimate":
         return asked.absent(f"the likelihood of {subject.name} is an estimate, neither exact nor a bound")
     try:
         own = has_defaults(subject.model)

@@ -54,7 +54,7 @@ def _bijective(subject: Subject, most: int | None) -> tuple[Any, Tensor, Conditi
     assert isinstance(model, HasDensity) and isinstance(model, HasLatent)
     with model.at_rest():
         z = model.infer(y, given)
-    if model.likelihood != "exact" or z.shape.numel() != y.shape.numel() or not y.is_floating_point():
+    if model.kind != "exact" or z.shape.numel() != y.shape.numel() or not y.is_floating_point():
         raise InputError(f"the code of {subject.name} is no bijection of the example")
     return model, y, given, which
 

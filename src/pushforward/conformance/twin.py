@@ -82,9 +82,10 @@ def make_twin(model: Model, seed: int, *, defaults: bool = False, wider: bool = 
             x = x + labels[:, None]  # the classes differ
         try:
             # Units made for points of other scales: the model has to learn the scales itself.
-            units = fit_units(example, model.space, x if outcomes is not None else x / x.new_tensor(SCALES))
-            torch.manual_seed(seed)
             kept = {} if defaults else _fields(model)
+            space = model.space_for(example, kept)
+            units = fit_units(example, space, x if outcomes is not None else x / x.new_tensor(SCALES))
+            torch.manual_seed(seed)
             cls: Any = type(model)
             small = cls(example=example, condition=condition, units=units, **kept)
             small.sample(2, seed=seed)

@@ -22,7 +22,7 @@ from pushforward.core.noise import Noise, fresh_seed
 #: be scored with the very noise its samples were made of.
 SCORING = 2**40
 
-__all__ = ["Density", "HasCompletion", "HasDensity", "HasLatent", "HasPath"]
+__all__ = ["Density", "HasCodebook", "HasCompletion", "HasDensity", "HasLatent", "HasPath", "HasPosterior"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class HasDensity(Model, ABC):
     """A model that scores examples."""
 
     #: What ``log_likelihood`` is, in model units.
-    likelihood: ClassVar[Literal["exact", "bound", "estimate"]] = "exact"
+    kind: ClassVar[Literal["exact", "bound", "estimate"]] = "exact"
     #: Whether exp(log_likelihood) is unbiased for the likelihood, so that averaging it over draws tightens the bound
     #: (Burda et al. 2016, theorem 1). If not, several draws are averaged as logarithms.
     unbiased: ClassVar[bool] = True
@@ -52,6 +52,12 @@ class HasDensity(Model, ABC):
         self, x: Shaped[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
     ) -> Float[Tensor, "batch"]:
         """log q(x | c) in nats and model units, or one draw of its bound."""
+
+    def log_weights(
+        self, x: Shaped[Tensor, "batch *units"], condition: Condition | None, *, samples: int, noise: Noise
+    ) -> Float[Tensor, "samples batch"]:
+        """Independent draws of ``log_likelihood`` of the same examples; a model may share work between them."""
+        return torch.stack([self.log_likelihood(x, condition, noise=noise) for _ in range(samples)])
 
     def log_prob(
         self,
@@ -86,19 +92,29 @@ class HasDensity(Model, ABC):
             for first in range(0, len(x), batch_size):
                 rows = x[first : first + batch_size].to(self.device)
                 part = None if given is None else Condition(*(t[first : first + batch_size] for t in given))
-                draws = []
-                for k in range(samples):
-                    noise = Noise(seed, step=SCORING + k, rows=len(rows), start=first)
-                    y, log_det = self.fitted.encode(rows, noise=noise, dtype=self.dtype)
-                    draws.append((self.log_likelihood(y, part, noise=noise) + log_det).double())
-                stacked = torch.stack(draws)
-                mean = stacked.logsumexp(0) - math.log(len(draws)) if self.unbiased else stacked.mean(0)
+                draws = self._draws(rows, part, samples=samples, seed=seed, start=first)
+                mean = draws.logsumexp(0) - math.log(samples) if self.unbiased else draws.mean(0)
                 parts.append(mean.cpu())
         return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
 
+    def _draws(
+        self, x: Shaped[Tensor, "batch *shape"], condition: Condition | None, *, samples: int, seed: int, start: int
+    ) -> Float[Tensor, "samples batch"]:
+        """Log-likelihoods of storage examples in data units; without dequantisation the model sees each just once."""
+        if self.fitted.exact:
+            noise = Noise(seed, step=SCORING, rows=len(x), start=start)
+            y, log_det = self.fitted.encode(x, noise=noise, dtype=self.dtype)
+            return self.log_weights(y, condition, samples=samples, noise=noise).double() + log_det.double()
+        draws = []
+        for k in range(samples):
+            noise = Noise(seed, step=SCORING + k, rows=len(x), start=start)
+            y, log_det = self.fitted.encode(x, noise=noise, dtype=self.dtype)
+            draws.append((self.log_likelihood(y, condition, noise=noise) + log_det).double())
+        return torch.stack(draws)
+
     def density(self) -> Density:
         """The kind and measure of what ``log_prob`` returns."""
-        kind = "bound" if self.likelihood == "exact" and not self.fitted.exact else self.likelihood
+        kind = "bound" if self.kind == "exact" and not self.fitted.exact else self.kind
         some, every = self.example.gridded
         return Density(kind, "mass" if every else "mixed" if some else "density")
 
@@ -129,6 +145,47 @@ class HasLatent(Model, ABC):
         with self.at_rest():
             y = self.generate(z.to(self.device, self.dtype), self.given(condition, len(z)))
             return self.fitted.decode(y, noise=Noise(0, rows=len(z)))
+
+
+class HasPosterior(HasLatent, ABC):
+    """A latent-variable model with an approximate posterior q(z | x, c) and a prior p(z | c), in model units."""
+
+    @abstractmethod
+    def sample_code(
+        self, x: Shaped[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
+    ) -> Float[Tensor, "batch latent"]:
+        """A draw from q(z | x, c) for every example."""
+
+    @abstractmethod
+    def log_posterior(
+        self, z: Float[Tensor, "codes latent"], x: Shaped[Tensor, "batch *units"], condition: Condition | None
+    ) -> Float[Tensor, "codes batch"]:
+        """log q(z_m | x_b, c_b) of every code under the posterior of every example, in nats."""
+
+    @abstractmethod
+    def log_prior(
+        self, z: Float[Tensor, "codes latent"], condition: Condition | None = None
+    ) -> Float[Tensor, "codes"]:
+        """log p(z | c) in nats."""
+
+    @abstractmethod
+    def kl_each(
+        self, x: Shaped[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
+    ) -> Float[Tensor, "batch units"]:
+        """Nats per latent unit that x costs: analytic where there is a formula, else at one draw of z."""
+
+
+class HasCodebook(HasLatent, ABC):
+    """A model whose codes are indices into codebooks."""
+
+    #: How many codes each quantiser has.
+    codebook_size: int
+
+    @abstractmethod
+    def indices(
+        self, x: Shaped[Tensor, "batch *units"], condition: Condition | None
+    ) -> Int[Tensor, "batch places quantisers"]:
+        """The indices that stand for x, for every place of its code map and every quantiser."""
 
 
 class HasPath(Model, ABC):

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from pushforward.core.modality import Modality
+from pushforward.core.noise import Noise
 
 __all__ = ["Batch", "Condition", "Data", "Lazy", "Rows", "Split", "Windows"]
 
@@ -48,6 +49,15 @@ class Split(ABC):
     @abstractmethod
     def __getitem__(self, indices: Int[Tensor, "batch"]) -> Batch:
         """The examples at these indices, in storage form."""
+
+    def fresh(self, indices: Int[Tensor, "batch"], noise: Noise) -> Batch:
+        """The examples as one update of training sees them: the same every time, unless a split draws them anew.
+
+        Args:
+            indices: which.
+            noise: of the update, with as many rows.
+        """
+        return self[indices]
 
     @abstractmethod
     def digest(self) -> str:

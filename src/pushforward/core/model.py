@@ -9,7 +9,7 @@ flags and its saved configuration, written once. Two layers of methods meet here
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
@@ -58,7 +58,7 @@ class Model(nn.Module, ABC):
         InputError: if the model cannot work on such examples.
     """
 
-    #: Where the model lives; see ``units.py``.
+    #: Where models of this class live unless their fields say otherwise (``space_for``); see ``units.py``.
     space: ClassVar[Space] = "real"
     #: A frozen dataclass of ways to draw (temperature, steps, guidance), or None if there is just one way.
     sampler_class: ClassVar[type | None] = None
@@ -82,7 +82,8 @@ class Model(nn.Module, ABC):
     def __post_init__(self) -> None:
         """Take default units if none were given, then build the layers."""
         if self.units is None:
-            self.units = default_units(self.example, self.space)
+            fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+            self.units = default_units(self.example, self.space_for(self.example, fields))
         self.progress = 1.0
         self.build()
 
@@ -110,6 +111,11 @@ class Model(nn.Module, ABC):
 
     def after_step(self) -> None:
         """Called by the loop after every step (moving averages, revival of dead codes)."""
+
+    @classmethod
+    def space_for(cls, example: Modality, fields: Mapping[str, Any]) -> Space:
+        """The space a model with these fields lives in; fields that are not named have their defaults."""
+        return cls.space
 
     # -- what every model can do ------------------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ In the second line u is uniform in the cell of x, and Jensen's inequality makes 
 cell (Theis et al. 2016, "A note on the evaluation of generative models", section 3.1).
 
 A model says which *space* it lives in: ``real`` (float vectors or images of order one), ``logit`` (the same, but
-pixels are unbounded: for maps with full support, such as flows) or ``codes`` (whole numbers, one token each).
+pixels are unbounded: for maps with full support, such as flows), ``codes`` (whole numbers, one token each) or
+``native`` (the storage numbers on their grid, as floats: for models whose likelihood is a mass of grid values).
 """
 
 from abc import ABC, abstractmethod
@@ -26,7 +27,7 @@ from pushforward.core.noise import Noise
 
 __all__ = ["Space", "Units"]
 
-Space = Literal["real", "logit", "codes"]
+Space = Literal["real", "logit", "codes", "native"]
 
 
 class Units(ABC):

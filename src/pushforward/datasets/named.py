@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pushforward.core.data import Data, Rows
+from pushforward.datasets.binarised import binarise
 from pushforward.datasets.binary_files import read_idx
 from pushforward.datasets.catalogue import ENTRIES
 from pushforward.datasets.delimited import parse_column
@@ -21,6 +22,8 @@ from pushforward.datasets.texts import load_stream, pack_texts, read_text
 from pushforward.datasets.toys import TOYS, load_toy
 
 __all__ = ["load_named"]
+
+NUMERALS = tuple("0123456789")
 
 CLOTHES = (
     "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
@@ -128,8 +131,10 @@ def _adult_frame(path: Path) -> pd.DataFrame:
 
 _LOADERS: dict[str, Callable[[Options], Data]] = {
     "digits": _digits,
-    "mnist": lambda options: _mnist("mnist", tuple("0123456789"), options),
+    "mnist": lambda options: _mnist("mnist", NUMERALS, options),
+    "mnist-binary": lambda options: binarise(_mnist("mnist-binary", NUMERALS, options)),
     "fashion-mnist": lambda options: _mnist("fashion-mnist", CLOTHES, options),
+    "fashion-mnist-binary": lambda options: binarise(_mnist("fashion-mnist-binary", CLOTHES, options)),
     "tinyshakespeare": _tinyshakespeare,
     "multi30k": _multi30k,
     "multi30k-de-en": _multi30k_de_en,

@@ -82,7 +82,7 @@ class DDPM(HasDensity, HasPath):
         sections 3 and 4, for the bound and the default schedule.
     """
 
-    likelihood: ClassVar[Literal["exact", "bound", "estimate"]] = "bound"
+    kind: ClassVar[Literal["exact", "bound", "estimate"]] = "bound"
     unbiased: ClassVar[bool] = False
     sampler_class: ClassVar[type | None] = DiffusionSampler
 

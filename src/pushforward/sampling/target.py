@@ -273,8 +273,8 @@ def _of_distribution(distribution: Distribution, start: Tensor | None) -> Target
 
 def _of_model(model: HasDensity) -> Target:
     name = type(model).__name__
-    if model.likelihood != "exact":
-        raise InputError(f"log_prob: {name} gives a {model.likelihood} of its density, expected a model that is exact")
+    if model.kind != "exact":
+        raise InputError(f"log_prob: {name} gives a {model.kind} of its density, expected a model that is exact")
     if model.space == "codes":
         raise InputError(f"log_prob: {name} is a model of codes, expected one of continuous examples")
     shape = tuple(model.shape)

@@ -44,9 +44,9 @@ class Batches:
             self._pass, self._order = number, torch.from_numpy(stream.permutation(len(self.split)))
         return self._order[position * self.size : (position + 1) * self.size]
 
-    def part(self, update: int, start: int, rows: int) -> Batch:
-        """Rows ``start .. start + rows - 1`` of the batch of an update."""
-        return self.split[self.indices(update)[start : start + rows]]
+    def part(self, update: int, noise: Noise) -> Batch:
+        """The rows of an update's batch that ``noise`` is for, as the split shows them to this update."""
+        return self.split.fresh(self.indices(update)[noise.start : noise.start + noise.rows], noise)
 
 
 def hide_conditions(batch: Batch, share: float, noise: Noise) -> Batch:

@@ -195,7 +195,7 @@ class Loop:
         """Rows of the present batch in model units, and the noise the loss goes on drawing from."""
         update, settings = self.position.update, self.settings
         noise = Noise(settings.seed, update + 1, rows=rows, start=start)  # step 0 is left to samples of the same seed
-        batch = self.batches.part(update, start, rows).to(self.fabric.device)
+        batch = self.batches.part(update, noise).to(self.fabric.device)
         batch = hide_conditions(batch, settings.drop_condition, noise)
         return self._encoded(batch, noise), noise
 
