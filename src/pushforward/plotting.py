@@ -1,4 +1,4 @@
-"""Pictures of examples of any modality: sheets of images, scatters of points, histograms of columns, lines of text."""
+"""Pictures of examples of any modality: images, scatters of points, histograms of columns, texts, waveforms."""
 
 import io
 import math
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from pushforward.core.audio import LOUDEST, Audio
 from pushforward.core.data import Data
 from pushforward.core.files import write_bytes
 from pushforward.core.modality import Image, Modality, Points
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_examples", "draw_pairs", "draw_samples", "draw_sheet", "image_grid"]
 
-#: Images and texts in a picture of samples, and points or rows in one.
+#: Images, texts and waveforms in a picture of samples, and points or rows in one.
 FEW, MANY = 16, 1000
 
 BLUE, GREY = "#2a6fb0", "#9a9a9a"
@@ -69,6 +70,8 @@ def draw_examples(example: Modality, storage: Tensor, path: Path, *, real: Tenso
             picture.save(buffer, format="PNG")
         case Points() | Table():
             buffer = _plot_rows(example, storage, real)
+        case Audio():
+            buffer = _plot_waveforms(example, storage)
         case _:
             raise ValueError(f"example: there is no picture of {example.describe()}")
     path = path.with_suffix(".png")
@@ -78,7 +81,7 @@ def draw_examples(example: Modality, storage: Tensor, path: Path, *, real: Tenso
 
 def draw_samples(model: Model, data: Data, folder: Path, *, seed: int = 0) -> Path:
     """Draw fresh samples of a model into ``folder/samples.*``, with the model's quick sampler where it has one."""
-    few = isinstance(data.example, (Image, Text))
+    few = isinstance(data.example, (Image, Text, Audio))
     drawn = model.sample(FEW if few else MANY, seed=seed, sampler=model.preview)
     real = None if few else data.valid.spread(MANY).x
     return draw_examples(data.example, drawn, folder / "samples", real=real)
@@ -147,6 +150,24 @@ def _plot_rows(example: Points | Table, storage: Tensor, real: Tensor | None) ->
         axes.set_title(names[index], fontsize=9)
         axes.tick_params(labelsize=7)
     figure.axes[0].legend(fontsize=7, frameon=False)
+    return _png(figure)
+
+
+def _plot_waveforms(example: Audio, storage: Tensor) -> io.BytesIO:
+    """Each waveform against its time, all on the scale of the loudest."""
+    from matplotlib.figure import Figure
+
+    wide = min(len(storage), 4)
+    rows = math.ceil(len(storage) / wide)
+    figure = Figure(figsize=(2.6 * wide, 1.1 * rows + 0.5), layout="constrained")
+    seconds = np.arange(example.length) / example.rate
+    loudest = max(float(storage.double().abs().max()) / LOUDEST, 1 / LOUDEST)
+    for index, axes in enumerate(figure.subplots(rows, wide, squeeze=False, sharex=True, sharey=True).flat):
+        if index < len(storage):
+            axes.plot(seconds, storage[index].cpu().numpy() / LOUDEST, color=BLUE, lw=0.4)
+        axes.set(ylim=(-loudest, loudest), xlim=(0, example.seconds), visible=index < len(storage))
+        axes.tick_params(labelsize=7)
+    figure.supxlabel("seconds", fontsize=8)
     return _png(figure)
 
 

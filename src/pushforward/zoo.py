@@ -119,5 +119,11 @@ def create(name: str | type, data: "Data", options: Mapping[str, Any] | None = N
             near = difflib.get_close_matches(field, known, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise InputError(f"{cls.__name__}: has no field {field!r}{hint}, expected one of {', '.join(known)}")
+    for field, usual in cls.parts.items():  # a field that holds a model: a name becomes one
+        if isinstance(chosen := options.get(field, usual), str):
+            options[field] = None
+            if chosen:
+                inner = cls.part_example(field, data.example, options)
+                options[field] = find(chosen)(example=inner, condition=data.condition)
     units = fit_units(data.example, cls.space_for(data.example, options), data.train.spread(UNIT_ROWS).x)
     return cls(example=data.example, condition=data.condition, units=units, **options)

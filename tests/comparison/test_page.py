@@ -123,3 +123,11 @@ def test_the_kind_of_a_column_is_no_table_of_its_own():
         ("class: synthetic mean", ("kind", "real mean")),
     ]
     assert made[1].rows == (("age", ("numbers", "38.6", "40", "40")),)
+
+
+def test_the_latent_spaces_are_shown_of_the_models_that_have_one(entries):
+    Image.new("RGB", (8, 8)).save(entries[1].folder / "latents.png")
+    text = page_of(entries)
+    assert '<section id="latents">' in text and 'href="#latents"' in text
+    assert "The latent space of vae" in text and "The latent space of gpt" not in text
+    assert '<section id="latents">' not in page_of(entries[:1])

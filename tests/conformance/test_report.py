@@ -28,7 +28,8 @@ SMALL = {"width": 16, "depth": 1, "layers": 4, "heads": 2, "latent_dim": 2, "ste
 
 def new(cls, kind: str, seed: int = 0) -> Model:
     """A small model with its initial weights."""
-    fields = {field.name for field in dataclasses.fields(cls)}
+    # One component is small, and the likelihood may have just one.
+    fields = {field.name for field in dataclasses.fields(cls) if (field.name, field.default) != ("components", 1)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return create(cls, small(kind), {name: size for name, size in SMALL.items() if name in fields})

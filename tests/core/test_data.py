@@ -6,6 +6,7 @@ import torch
 
 from pushforward.core.data import Batch, Condition, Data, Lazy, Rows, Windows
 from pushforward.core.modality import Label, Points
+from pushforward.core.noise import Noise
 
 X = torch.arange(20.0).double().reshape(10, 2)
 CODES = torch.arange(10) % 3
@@ -69,3 +70,16 @@ def test_conditions_move_with_their_batch():
 def test_describe_counts():
     data = Data(name="a", example=Points(dim=2), train=Rows(X), valid=Rows(X[:1]), test=Rows(X[1:2]), notes=("note",))
     assert data.describe() == ("a: points of 2 numbers", "split: 10 train, 1 validation, 1 test", "note")
+
+
+def test_data_without_labels_keeps_its_examples_and_every_split_loses_its_condition():
+    labels = torch.arange(3)
+    split = Rows(torch.arange(3.0).double()[:, None], labels)
+    named = Label(names=("a", "b", "c"))
+    data = Data(name="d", example=Points(dim=1), condition=named, train=split, valid=split, test=split)
+    bare = data.unlabelled()
+    assert bare.condition is None and bare.unlabelled() is bare
+    batch = bare.train[torch.tensor([2])]
+    assert batch.x.item() == 2 and batch.condition is None
+    assert bare.train.fresh(torch.tensor([1]), Noise(0, rows=1)).condition is None
+    assert bare.fingerprint != data.fingerprint

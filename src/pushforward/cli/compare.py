@@ -19,6 +19,7 @@ class Compare:
 
     data: str | None = None  # A name (see pushforward datasets), a file, or a folder.
     condition_column: str | None = None  # Column of a table to condition on.
+    labels: bool = True  # Condition on the classes that come with the data; --no-labels learns p(x) alone.
     resolution: tuple[str, ...] = ()  # Grid steps that were not found right, as COLUMN=STEP; 0 for continuous.
     size: int | None = None  # Bring images to this many pixels a side.
     length: int | None = None  # Codes per example of text.
@@ -78,6 +79,7 @@ def compare_command(rest: list[str]) -> int:
         data = load_data(
             given.data,
             condition_column=given.condition_column,
+            labels=given.labels,
             resolution=grid_steps(given.resolution),
             size=given.size,
             length=given.length,

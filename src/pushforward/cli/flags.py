@@ -7,7 +7,7 @@ import inspect
 import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
@@ -25,11 +25,16 @@ FROM_DATA = ("example", "condition", "units")
 def options_of(cls: type, name: str) -> type:
     """A dataclass of the fields of ``cls`` that a person may set, each with the comment behind it as help."""
     hints, said = get_type_hints(cls), comments(cls)
+    parts: Mapping[str, str] = getattr(cls, "parts", {})  # fields that hold a model, chosen by its name
     fields = []
     for field in dataclasses.fields(cls):
         if field.init and field.name not in FROM_DATA:
-            kind: Any = Annotated[hints[field.name], tyro.conf.arg(help=said.get(field.name, ""))]
-            default = dataclasses.field(default=field.default, default_factory=field.default_factory)  # type: Any
+            hint = str if field.name in parts else hints[field.name]
+            kind: Any = Annotated[hint, tyro.conf.arg(help=said.get(field.name, ""))]
+            if field.name in parts:
+                default: Any = dataclasses.field(default=parts[field.name])
+            else:
+                default = dataclasses.field(default=field.default, default_factory=field.default_factory)
             fields.append((field.name, kind, default))
     return dataclasses.make_dataclass(name, fields, kw_only=True, frozen=True)
 

@@ -82,6 +82,7 @@ def html(
             seeds=max((cell.seeds for column in table for cell in column.cells), default=1),
             samples=samples if len(samples) > len(beside) else [],
             nearest=_pictures(shown, ("nearest",), "Samples of {}, each beside its nearest training example"),
+            latents=_pictures(shown, ("latents",), "The latent space of {}: what its code carries, and a map of it"),
             curves=[_drawn(drawing) for drawing in curves(entries)],
             costs=[_drawn(drawing) for drawing in costs(entries, table)],
             breakups=breakups(shown),
@@ -132,8 +133,8 @@ def command(entries: Sequence[Entry], data: Mapping[str, Any], settings: Mapping
     words = ["pushforward", "compare", *settings["models"], "--data", str(recipe["source"])]
     for key, value in recipe.items():
         match value:
-            case True:
-                words.append(f"--{key}")
+            case bool():
+                words.append(f"--{key}" if value else f"--no-{key}")
             case dict():
                 words += ["--resolution", *(f"{column}={step}" for column, step in value.items())]
             case int() | str() if key in ("condition_column", "size", "length"):

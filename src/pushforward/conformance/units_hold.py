@@ -153,7 +153,7 @@ def _real_volumes(units: Units, seed: int) -> Iterator[tuple[float, float]]:
         for index, (entry, size) in enumerate(zip(moving, sizes, strict=True)):
             rows.view(2 * total, -1)[:, entry] += steps[:, inputs + index] * size
         noise = _Fixed(seed + row, 2 * total, steps[:, :inputs])
-        y = units.encode(rows, noise=noise, dtype=torch.float64)[0].reshape(2 * total, -1)
+        y = units.encode(rows, noise=noise, dtype=torch.float64)[0].flatten(1)
         slopes = (y[:total] - y[total:]) / (2 * STEP)
         slopes[inputs:] /= slopes.new_tensor(sizes)[:, None] if sizes else 1.0
         active = (slopes.abs() > 1e-9).any(1)

@@ -146,6 +146,20 @@ class HasLatent(Model, ABC):
             y = self.generate(z.to(self.device, self.dtype), self.given(condition, len(z)))
             return self.fitted.decode(y, noise=Noise(0, rows=len(z)))
 
+    def ease(self, times: int) -> str:
+        """Make the code easier to use: the loop asks for it where the code has collapsed and ``remedy="auto"``.
+
+        ``progress`` starts anew with it. What else it changes must follow from ``times`` alone, so that a resumed run
+        is the same, and must not be a field, so that the saved configuration stays what the user asked for.
+
+        Args:
+            times: how often it has been asked for in this run, from 1 on; each time may go further.
+
+        Returns:
+            What was changed, in words; "" for a model that knows no remedy.
+        """
+        return ""
+
 
 class HasPosterior(HasLatent, ABC):
     """A latent-variable model with an approximate posterior q(z | x, c) and a prior p(z | c), in model units."""
@@ -163,9 +177,7 @@ class HasPosterior(HasLatent, ABC):
         """log q(z_m | x_b, c_b) of every code under the posterior of every example, in nats."""
 
     @abstractmethod
-    def log_prior(
-        self, z: Float[Tensor, "codes latent"], condition: Condition | None = None
-    ) -> Float[Tensor, "codes"]:
+    def log_prior(self, z: Float[Tensor, "codes latent"], condition: Condition | None = None) -> Float[Tensor, "codes"]:
         """log p(z | c) in nats."""
 
     @abstractmethod

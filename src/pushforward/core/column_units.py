@@ -48,7 +48,7 @@ def _constant(marginal: Marginal) -> bool:
     return len(marginal.mass) == 1 and marginal.tail == 0.0
 
 
-def _known_codes(x: Tensor, columns: tuple[Column, ...]) -> Tensor:
+def known_codes(x: Tensor, columns: tuple[Column, ...]) -> Tensor:
     """Cells, columns first, in doubles; a missing category becomes its last code, a missing number stays NaN."""
     cells = x.double().T
     last = cells.new_tensor([[len(c.categories) if not c.numeric else math.nan] for c in columns])
@@ -87,6 +87,11 @@ class Scores(Units):
         return Marginals([*(self.marginals[i] for i in self._varying), *flags])
 
     @property
+    def columns(self) -> tuple[int, ...]:
+        """The column whose value each of the first entries holds; the entries after them are "missing?"."""
+        return tuple(self._varying)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         return (len(self._varying) + len(self._gappy),)
 
@@ -97,7 +102,7 @@ class Scores(Units):
     def encode(
         self, x: Float[Tensor, "batch columns"], *, noise: Noise, dtype: torch.dtype = torch.float32
     ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch"]]:
-        cells = _known_codes(x, self.example.columns)
+        cells = known_codes(x, self.example.columns)
         flags = torch.isnan(cells[self._gappy]).double()
         values = torch.cat([cells[self._varying], flags])
         numeric = [self.example.columns[i].numeric for i in self._varying] + [False] * len(self._gappy)
@@ -122,7 +127,7 @@ class Scores(Units):
         values = self._laws.quantile(ndtr(y.T))
         x = values.new_zeros(len(self.example.columns), len(y))
         for row, index in enumerate(self._varying):
-            x[index] = _on_grid(values[row], self.example.columns[index], self.marginals[index], clip=True)
+            x[index] = on_grid(values[row], self.example.columns[index], self.marginals[index], clip=True)
         for row, index in enumerate(self._gappy, start=len(self._varying)):
             x[index] = torch.where(values[row] >= 1.0, math.nan, x[index])
         return x.T.contiguous()
@@ -170,7 +175,7 @@ class Bins(Units):
     def encode(
         self, x: Float[Tensor, "batch columns"], *, noise: Noise, dtype: torch.dtype = torch.float32
     ) -> tuple[Int[Tensor, "batch codes"], Float[Tensor, "batch"]]:
-        values = _known_codes(x, self._columns)[self._varying]
+        values = known_codes(x, self._columns)[self._varying]
         absent = torch.isnan(values)
         at = self._laws.locate(torch.where(absent, 0.0, values))
         numeric = torch.tensor([[self._columns[i].numeric] for i in self._varying], device=x.device)
@@ -202,13 +207,13 @@ class Bins(Units):
         x = values.new_zeros(len(self.marginals), len(y))
         for row, index in enumerate(self._varying):
             column, marginal = self._columns[index], self.marginals[index]
-            x[index] = _on_grid(values[row], column, marginal, clip=False)
+            x[index] = on_grid(values[row], column, marginal, clip=False)
             if column.numeric:
                 x[index] = torch.where(codes[row] == bins[row] + 2, math.nan, x[index])
         return x.T.contiguous()
 
 
-def _on_grid(values: Tensor, column: Column, marginal: Marginal, *, clip: bool) -> Tensor:
+def on_grid(values: Tensor, column: Column, marginal: Marginal, *, clip: bool) -> Tensor:
     """A drawn value as the grid value or code whose cell it fell into."""
     if not column.numeric:
         codes = values.floor().clamp(0, len(marginal.mass) - 1)

@@ -3,7 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from pushforward.core.modality import Modality
 from pushforward.core.noise import Noise
 
-__all__ = ["Batch", "Condition", "Data", "Lazy", "Rows", "Split", "Windows"]
+__all__ = ["Batch", "Condition", "Data", "Lazy", "Rows", "Split", "Unlabelled", "Windows"]
 
 
 class Condition(NamedTuple):
@@ -136,6 +136,25 @@ class Lazy(Split):
         return hashlib.sha256(self.identity.encode()).hexdigest()
 
 
+class Unlabelled(Split):
+    """The examples of another split without their conditions."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, indices: Int[Tensor, "batch"]) -> Batch:
+        return Batch(self.split[indices].x)
+
+    def fresh(self, indices: Int[Tensor, "batch"], noise: Noise) -> Batch:
+        return Batch(self.split.fresh(indices, noise).x)
+
+    def digest(self) -> str:
+        return hashlib.sha256(f"unlabelled {self.split.digest()}".encode()).hexdigest()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Data:
     """A data set, understood and split.
@@ -167,6 +186,13 @@ class Data:
         """SHA-256 over the modality and the three splits: two data sets with one fingerprint train alike."""
         parts = [repr(self.example), repr(self.condition), *(s.digest() for s in (self.train, self.valid, self.test))]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def unlabelled(self) -> "Data":
+        """The same examples without their conditions."""
+        if self.condition is None:
+            return self
+        train, valid, test = (Unlabelled(split) for split in (self.train, self.valid, self.test))
+        return replace(self, condition=None, train=train, valid=valid, test=test)
 
     def describe(self) -> tuple[str, ...]:
         """What was understood, a few lines for people."""

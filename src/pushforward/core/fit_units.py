@@ -4,15 +4,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pushforward.core.audio import Audio
 from pushforward.core.column_units import Bins, Scores, columns_of
 from pushforward.core.errors import InputError
 from pushforward.core.marginals import Marginals, fit_marginal
 from pushforward.core.modality import Image, Modality, Points
+from pushforward.core.native_units import NativeCells, NativePixels, NativePoints
 from pushforward.core.pixel_units import PixelCodes, Pixels
 from pushforward.core.point_units import Standardise, Tokens
 from pushforward.core.table import Table
 from pushforward.core.text import Text
 from pushforward.core.units import Space, Units
+from pushforward.core.waveform_units import Waveforms
 
 __all__ = ["default_units", "fit_units"]
 
@@ -35,8 +38,16 @@ def fit_units(example: Modality, space: Space, x: Tensor) -> Units:
     match example, space:
         case Points(), "real" | "logit":
             return _standardise(example, x.double())
+        case Audio(), "real" | "logit":
+            loudness = float(x.double().square().mean().sqrt())
+            return Waveforms(example=example, scale=max(loudness, 1.0))
         case Table(), "real" | "logit":
             return Scores(example=example, marginals=_marginals(example, x))
+        case Points(), "native":
+            real = _standardise(example, x.double())
+            return NativePoints(example=example, mean=real.mean, std=real.std, low=real.low, high=real.high)
+        case Table(), "native":
+            return NativeCells(example=example, marginals=_marginals(example, x))
         case ((Points() | Table()), "codes"):
             return Bins(example=example, marginals=_marginals(example, x))
         case _:
@@ -59,12 +70,22 @@ def default_units(example: Modality, space: Space) -> Units:
             return Pixels(example=example, scale="affine")
         case Image(), "logit":
             return Pixels(example=example, scale="logit")
+        case Audio(), "real" | "logit":
+            return Waveforms(example=example)
+        case Points(), "native":
+            real = default_units(example, "real")
+            assert isinstance(real, Standardise)
+            return NativePoints(example=example, mean=real.mean, std=real.std, low=real.low, high=real.high)
+        case Image(), "native":
+            return NativePixels(example=example)
         case Image(), "codes":
             return PixelCodes(example=example)
-        case Text(), "codes":
+        case Text(), "codes" | "native":
             return Tokens(example=example)
         case ((Points() | Table()), _):
             raise InputError(f"units: {example.describe()} need units fitted on data, got none (see fit_units)")
+        case Audio(), _:
+            raise InputError(f"data: this model works on codes and cannot take {example.describe()}")
         case _:
             raise InputError(f"data: this model works on real numbers and cannot take {example.describe()}")
 

@@ -68,6 +68,8 @@ class Model(nn.Module, ABC):
     batch_size: ClassVar[int] = 128
     #: Whether a term of the loss depends on the other examples of the batch.
     couples_batch: ClassVar[bool] = False
+    #: Fields that hold a model, with the name of what the zoo puts there unless told otherwise; "" is nothing.
+    parts: ClassVar[Mapping[str, str]] = {}
 
     example: Modality
     condition: Modality | None = None
@@ -116,6 +118,11 @@ class Model(nn.Module, ABC):
     def space_for(cls, example: Modality, fields: Mapping[str, Any]) -> Space:
         """The space a model with these fields lives in; fields that are not named have their defaults."""
         return cls.space
+
+    @classmethod
+    def part_example(cls, field: str, example: Modality, fields: Mapping[str, Any]) -> Modality:
+        """What the model in a field of ``parts`` is a model of: a prior, of the codes that these fields make."""
+        raise InputError(f"{field}: holds no model in {cls.__name__}, expected one of {', '.join(cls.parts) or 'none'}")
 
     # -- what every model can do ------------------------------------------------------------------------------------
 
@@ -186,7 +193,8 @@ class Model(nn.Module, ABC):
                 noise = Noise(seed, rows=rows, start=start + first)
                 part = None if given is None else Condition(*(t[first : first + rows] for t in given))
                 y = self.draw(rows, part, noise=noise, sampler=sampler)
-                if y.is_floating_point() and not torch.isfinite(y).all():
+                fault = torch.isinf(y) if self.fitted.missing_is_nan else ~torch.isfinite(y)
+                if y.is_floating_point() and fault.any():
                     raise FloatingPointError(f"sample: {type(self).__name__} drew a number that is not finite")
                 parts.append(self.fitted.decode(y, noise=noise))
         return torch.cat(parts)
@@ -249,7 +257,8 @@ class Model(nn.Module, ABC):
         """Fields beside layers when the module is printed."""
         skip = {"example", "condition", "units"}
         pairs = [(f.name, getattr(self, f.name)) for f in dataclasses.fields(self) if f.name not in skip]
-        return ", ".join(f"{name}={value!r}" for name, value in pairs)
+        named = [(name, type(value).__name__ if isinstance(value, Model) else repr(value)) for name, value in pairs]
+        return ", ".join(f"{name}={value}" for name, value in named)
 
     def _anchor(self) -> Tensor:
         tensors = (*self.parameters(), *self.buffers())

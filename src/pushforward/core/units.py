@@ -16,7 +16,7 @@ pixels are unbounded: for maps with full support, such as flows), ``codes`` (who
 """
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Shaped
@@ -35,6 +35,8 @@ class Units(ABC):
 
     #: What is mapped: each kind of units narrows it to the modality it serves.
     example: Modality
+    #: Whether NaN in model units stands for a missing cell; everywhere else it is a fault.
+    missing_is_nan: ClassVar[bool] = False
 
     @property
     @abstractmethod

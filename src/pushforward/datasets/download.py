@@ -79,7 +79,7 @@ class _Broken(Exception):
 
 def _fetch(entry: Entry, file: RemoteFile, target: Path, patience: Patience) -> None:
     """Download a file into the cache, from the first address that has it."""
-    reason = ""
+    reason = "no server has it"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _alone(target):

@@ -11,6 +11,7 @@ import numpy as np
 from pushforward.core.data import Data
 from pushforward.core.errors import InputError
 from pushforward.datasets.arrays import as_array, load_arrays
+from pushforward.datasets.audio import load_recording, load_recordings, wav_files
 from pushforward.datasets.binary_files import (
     is_idx,
     read_idx_folder,
@@ -42,21 +43,24 @@ def load_data(
     lines: bool = False,
     size: int | Sequence[int] | None = None,
     seed: int = 0,
+    labels: bool = True,
     name: str | None = None,
 ) -> Data:
     r"""Data to train, choose and judge on, whatever it comes as.
 
     Args:
         source: the name of a data set (``pushforward datasets`` lists them; a file of that name is ``./name``); a
-            folder of pictures or of texts; a file ``.npy``, ``.npz``, IDX, ``.csv``, ``.tsv``, ``.parquet`` or ``.txt``
-            (IDX and text files may be gzipped); an array or tensor; a DataFrame; a list of numbers or of strings.
+            folder of pictures, recordings or texts; a file ``.npy``, ``.npz``, IDX, ``.csv``, ``.tsv``, ``.parquet``,
+            ``.txt`` or ``.wav`` (IDX and text files may be gzipped); an array or tensor; a DataFrame; a list of numbers
+            or of strings.
         condition: a class for every example, instead of those that the source has.
         condition_column: the column of a table that the others are conditioned on.
         resolution: the grid step of some columns, where the one that is found is not right; 0 for continuous.
-        length: codes per example of text.
+        length: codes per example of text, samples per example of sound.
         lines: whether each line of a text file is an example of its own, rather than the file one stream.
         size: pixels to bring images to, a side of a square or (height, width).
         seed: of the split.
+        labels: whether classes that come with the source become the condition; without them a model learns p(x) alone.
         name: of the data; None takes that of the source.
 
     Raises:
@@ -79,7 +83,13 @@ def load_data(
         length=length,
         lines=lines,
         size=size if size is None or isinstance(size, int) else tuple(size),
+        labels=labels,
     )
+    data = _load(source, options)
+    return data if labels else data.unlabelled()
+
+
+def _load(source: Any, options: Options) -> Data:
     if isinstance(source, str) and source in ENTRIES:
         return replace(load_named(source, options), recipe=_recipe(source, options))
     if isinstance(source, (str, os.PathLike)):
@@ -119,6 +129,8 @@ def _load_folder(folder: Path, options: Options) -> Data:
     pictures, others = picture_files(folder)
     if pictures:
         return load_pictures(folder, pictures, others, options)
+    if recordings := wav_files(others):
+        return load_recordings(folder, recordings, [path for path in others if path not in set(recordings)], options)
     if any(is_idx(path) and path.parent == folder for path in others):
         return load_arrays(read_idx_folder(folder), options, title)
     texts = [path for path in others if path.suffix.lower() in TEXTS and not path.name.startswith(".")]
@@ -126,7 +138,7 @@ def _load_folder(folder: Path, options: Options) -> Data:
         said = f"{len(texts):,} files, one text each"
         return load_texts([read_text(path) for path in texts], options, title, (said,))
     what = f"{len(others)} files such as {others[0].name}" if others else "no files"
-    raise InputError(f"{folder}: holds {what}, expected pictures (.png, .jpg, ...), texts (.txt) or IDX files")
+    raise InputError(f"{folder}: holds {what}, expected pictures, recordings (.wav), texts (.txt) or IDX files")
 
 
 def _load_file(path: Path, options: Options) -> Data:
@@ -151,7 +163,9 @@ def _load_file(path: Path, options: Options) -> Data:
         if options.lines:
             return load_texts(read_lines(path), replace(options, lines=False), title, ("one text per line",))
         return load_stream(read_text(path), options, title)
-    accepted = ".npy, .npz, .csv, .tsv, .parquet, .txt, an IDX file, or a folder of pictures or texts"
+    if kind == ".wav":
+        return load_recording(path, options)
+    accepted = ".npy, .npz, .csv, .tsv, .parquet, .txt, .wav, an IDX file, or a folder of pictures, texts or .wav"
     raise InputError(f"data: cannot read {path.name!r}, expected {accepted}")
 
 

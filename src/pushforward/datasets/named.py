@@ -17,6 +17,7 @@ from pushforward.datasets.download import find_files
 from pushforward.datasets.images import load_images
 from pushforward.datasets.options import Options
 from pushforward.datasets.splits import Found, split_up
+from pushforward.datasets.spoken_digits import load_spoken_digits
 from pushforward.datasets.tables import load_table
 from pushforward.datasets.texts import load_stream, pack_texts, read_text
 from pushforward.datasets.toys import TOYS, load_toy
@@ -139,4 +140,5 @@ _LOADERS: dict[str, Callable[[Options], Data]] = {
     "multi30k": _multi30k,
     "multi30k-de-en": _multi30k_de_en,
     "adult": _adult,
+    "fsdd": load_spoken_digits,
 }

@@ -23,6 +23,7 @@ class Options:
     length: int | None = None
     lines: bool = False
     size: int | tuple[int, ...] | None = None
+    labels: bool = True
 
     def __post_init__(self) -> None:
         """Check what can be checked before any file is opened."""
@@ -39,7 +40,7 @@ class Options:
         default = Options()
         for field in fields(self):
             name = field.name
-            if name in ("name", "seed", *names) or getattr(self, name) is getattr(default, name):
+            if name in ("name", "seed", "labels", *names) or getattr(self, name) is getattr(default, name):
                 continue
             accepted = f"expected only {', '.join(names)} or none" if names else "expected none"
             raise InputError(f"{name}: has no meaning for {kind}, {accepted}")

@@ -20,7 +20,7 @@ from pushforward.datasets.options import Options
 from pushforward.datasets.picture_file import Header, for_each, read_header, read_picture
 from pushforward.datasets.splits import Found, hash_rows, split_up
 
-__all__ = ["load_pictures", "picture_files"]
+__all__ = ["by_split", "folder_labels", "load_pictures", "picture_files"]
 
 #: Endings that Pillow reads in every build and that hold pictures.
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2", ".tga"}
@@ -67,12 +67,12 @@ def load_pictures(folder: Path, pictures: list[Path], others: list[Path], option
         InputError: naming the file, if one cannot be read.
     """
     options.allow("a folder of pictures", "size", "condition")
-    found, depth = _by_split(folder, pictures)
+    found, depth = by_split(folder, pictures)
     form, notes = _form(for_each(read_header, pictures), options.sides())
     if others:
         some = ", ".join(path.name for path in others[:3])
         notes.append(f"skipped {len(others):,} files that are no pictures ({some}{', ...' if len(others) > 3 else ''})")
-    label, labels = _labels(folder, found, depth, options)
+    label, labels = folder_labels(folder, found, depth, options)
     if label is not None and options.condition is None:
         notes.append(f"subfolders are classes: {label.size}")
     splits = {name: _read(paths, form, labels.get(name)) for name, paths in found.items()}
@@ -92,18 +92,18 @@ def load_pictures(folder: Path, pictures: list[Path], others: list[Path], option
     )
 
 
-def _by_split(folder: Path, pictures: list[Path]) -> tuple[dict[str, list[Path]], int]:
-    """The pictures of each split, and how many folders deep the classes begin."""
-    tops = {path.relative_to(folder).parts[0] for path in pictures}
+def by_split(folder: Path, files: list[Path]) -> tuple[dict[str, list[Path]], int]:
+    """The files of each split, and how many folders deep the classes begin."""
+    tops = {path.relative_to(folder).parts[0] for path in files}
     if "train" not in tops or not tops <= SPLITS.keys():
-        return {"train": pictures}, 0
+        return {"train": files}, 0
     found: dict[str, list[Path]] = {}
-    for path in pictures:
+    for path in files:
         found.setdefault(SPLITS[path.relative_to(folder).parts[0]], []).append(path)
     return found, 1
 
 
-def _labels(
+def folder_labels(
     folder: Path, found: dict[str, list[Path]], depth: int, options: Options
 ) -> tuple[Label | None, dict[str, Labels]]:
     """Classes given by the caller, or by the first subfolder of every picture if all have one and they differ."""

@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pushforward.core.audio import Audio
 from pushforward.core.data import Rows, Split, Windows
 from pushforward.core.errors import InputError
 from pushforward.core.modality import Image, Label, Modality, Points
 from pushforward.core.table import Table
 from pushforward.core.text import Text
 from pushforward.datasets.arrays import as_array
+from pushforward.datasets.audio import read_recordings
 from pushforward.datasets.binary_files import is_idx, read_idx_images, read_npy, read_npz
 from pushforward.datasets.delimited import read_delimited, read_parquet
 from pushforward.datasets.images import read_layout, resized
@@ -57,6 +59,7 @@ def read_as(source: Any, example: Modality, condition: Modality | None = None) -
         Points: _points,
         Image: _images,
         Text: _texts,
+        Audio: _recordings,
     }
     if type(example) not in readers:
         raise InputError(f"data: new examples of {example.describe()} cannot be read")
@@ -113,6 +116,16 @@ def _folder(folder: Path, example: Image, label: Label | None) -> Rows:
     example.check(pixels, "data")
     names = [path.relative_to(folder).parts[0] if path.parent != folder else None for path in pictures]
     return _rows(pixels, names if any(names) else None, label)
+
+
+def _recordings(source: Any, example: Audio, label: Label | None) -> Rows:
+    arrays = isinstance(source, Path) and source.suffix.lower() in (".npy", ".npz")
+    if isinstance(source, Path) and not arrays:
+        return Rows(read_recordings(source, example))
+    waves, labels = _array(source)
+    if waves.ndim != 2:
+        raise InputError(f"data: got an array of shape {waves.shape}, expected waveforms (B, {example.length})")
+    return _rows(example.pack(waves), labels, label)
 
 
 def _texts(source: Any, example: Text, label: Label | None) -> Split:

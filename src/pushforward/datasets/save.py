@@ -2,12 +2,14 @@
 
 import io
 import math
+import wave
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from pushforward.core.audio import Audio
 from pushforward.core.errors import InputError
 from pushforward.core.files import write_bytes
 from pushforward.core.modality import Image, Modality, Points
@@ -18,6 +20,9 @@ __all__ = ["endings_for", "write_samples"]
 
 #: Between the pictures of a sheet, and the least side each is magnified to, in pixels.
 GAP, LEAST_SIDE = 2, 32
+
+#: Seconds of silence between recordings.
+PAUSE = 0.25
 
 #: Between texts that have line ends of their own.
 RULE = "-" * 40
@@ -39,8 +44,10 @@ def endings_for(example: Modality) -> tuple[str, ...]:
             return (".csv", ".parquet")
         case Text():
             return (".txt", ".csv", ".parquet")
+        case Audio():
+            return (".wav", ".npy", ".npz")
         case _:
-            raise ValueError(f"example: got {type(example).__name__}, expected Image, Points, Table or Text")
+            raise ValueError(f"example: got {type(example).__name__}, expected Image, Points, Table, Text or Audio")
 
 
 def check_ending(example: Modality, path: Path) -> None:
@@ -55,7 +62,7 @@ def write_samples(example: Modality, storage: Tensor, path: str | Path) -> None:
 
     ``.png`` is one sheet of all images; ``.npy`` and ``.npz`` (key ``x``) hold the array that ``example.unpack`` gives;
     ``.csv`` and ``.parquet`` the rows of a table; ``.txt`` one text per line, or, where texts have line ends of their
-    own, texts parted by a line of dashes.
+    own, texts parted by a line of dashes; ``.wav`` all waveforms one after another, a quarter of a second apart.
 
     Args:
         example: what an example is.
@@ -86,6 +93,9 @@ def _contents(example: Modality, storage: Tensor, ending: str) -> bytes:
             _frame(example, user).to_csv(file, index=False)
         case ".parquet":
             _frame(example, user).to_parquet(file, index=False)
+        case ".wav":
+            assert isinstance(example, Audio)
+            _recording(file, user, example.rate)
         case ".txt":
             parted = f"\n{RULE}\n" if any("\n" in text for text in user) else "\n"
             file.write((parted.join(user) + "\n").encode())
@@ -104,6 +114,17 @@ def _frame(example: Modality, user: Any) -> Any:
             return pd.DataFrame({"text": user})
         case _:
             return pd.DataFrame(user, columns=[f"x{column}" for column in range(user.shape[1])])
+
+
+def _recording(file: io.BytesIO, waves: np.ndarray, rate: int) -> None:
+    """All waveforms (B, T) as one recording of 16 bits."""
+    with wave.open(file, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(rate)
+        silent = np.zeros((len(waves), round(rate * PAUSE)), np.int16)
+        one_by_one = np.concatenate([waves, silent], axis=1).reshape(-1)
+        out.writeframes(one_by_one[: max(len(one_by_one) - silent.shape[1], 0)].astype("<i2").tobytes())
 
 
 def _sheet(pixels: np.ndarray, image: Image) -> Any:

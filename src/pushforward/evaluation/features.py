@@ -4,6 +4,7 @@
 |---|---|
 | images with labels | all maps of a small classifier of these labels, averaged over the image, and its last layer |
 | images without | the principal components of their pixels, 64 at most |
+| sound | its spectrogram (``vectors.py``), which is an image |
 | points | themselves, standardised |
 | tables | normal scores of numbers, one column per category and per gap; principal components beyond 64 columns |
 | texts | counts of character n-grams, weighted (TF-IDF), in the 64 strongest directions |
@@ -24,6 +25,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from pushforward.core.audio import Audio
 from pushforward.core.data import Data
 from pushforward.core.errors import InputError
 from pushforward.core.modality import Image, Value
@@ -128,8 +130,8 @@ def choose_features(
     judge, reason = _judge(data, vectors, wish, seed, cache)
     if judge is None:
         return _plain(data, vectors, train, wish, seed, reason)
-    if wish == "classifier" or (wish == "auto" and isinstance(data.example, Image)):
-        chosen = _seen(judge, train, isinstance(data.example, Image), seed)
+    if wish == "classifier" or (wish == "auto" and isinstance(data.example, Image | Audio)):
+        chosen = _seen(judge, train, isinstance(data.example, Image | Audio), seed)
     else:
         chosen = _plain(data, vectors, train, wish, seed)
     predict = in_blocks(judge.probabilities)
@@ -164,9 +166,9 @@ def _seen(judge: TrainedClassifier, train: Tensor, image: bool, seed: int) -> Fe
 def _plain(data: Data, vectors: Vectors, train: Tensor, wish: Wish, seed: int, reason: str = "") -> Features:
     """Vectors or their principal components; ``reason`` is why an image is not seen through a classifier."""
     dim = math.prod(vectors(train[:1]).shape[1:])
-    wide = isinstance(data.example, Image) or (isinstance(data.example, Table) and dim > WIDTH)
+    wide = isinstance(data.example, Image | Audio) or (isinstance(data.example, Table) and dim > WIDTH)
     if wish == "pca" or (wish == "auto" and wide):
-        why = reason if isinstance(data.example, Image) else ""
+        why = reason if isinstance(data.example, Image | Audio) else ""
         return fit_pca(vectors, train, seed=seed, reason=why)
     return Features(name=f"raw ({dim})", embed=in_blocks(vectors))
 

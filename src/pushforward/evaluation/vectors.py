@@ -6,12 +6,15 @@ change from call to call, so here every cell is represented by its middle.
 * pixels of level k among L: :math:`(k + \tfrac12)\,2/L - 1`, in the shape of the image;
 * points: :math:`(x - m)/s` with the mean and deviation of the training points;
 * rows of a table: a number as its normal score :math:`\Phi^{-1}(F(v))`, a category as one column of zeros and ones per
-  value, and for every column with gaps one more that says whether the cell is missing (a missing number scores 0).
+  value, and for every column with gaps one more that says whether the cell is missing (a missing number scores 0);
+* waveforms: their spectrograms as images (1, frequencies, times): the power of windows of about 32 ms that overlap by
+  half, in units of 40 decibels, 0 being 40 below full scale and -1 the least.
 
 Two unrelated standard normals differ by 2 in mean square, and so do the columns of two different categories: numbers
 and categories weigh alike in a distance.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +25,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 from torch.special import ndtri
 
+from pushforward.core.audio import LOUDEST, Audio
 from pushforward.core.column_units import FARTHEST
 from pushforward.core.errors import InputError
 from pushforward.core.marginals import Marginal, Marginals, fit_marginal
@@ -49,6 +53,9 @@ def fit_vectors(example: Modality, x: Tensor) -> Vectors:
         [[[[-0.5, 0.5]]]]
     """
     match example:
+        case Audio():
+            # A power of two near 32 ms: long enough for the pitch of a voice, short enough for its syllables.
+            return partial(_spectrogram, window=2 ** max(round(math.log2(0.032 * example.rate)), 4))
         case Image():
             return partial(_pixels, levels=example.levels)
         case Points():
@@ -58,11 +65,19 @@ def fit_vectors(example: Modality, x: Tensor) -> Vectors:
             cells = x.double().numpy()
             return TableVectors(example, tuple(fit_marginal(cells[:, i], c) for i, c in enumerate(example.columns)))
         case _:
-            raise InputError(f"features: {example.describe()} are no real vectors, expected images, points or a table")
+            raise InputError(f"features: {example.describe()} are no real vectors, expected images, sound or numbers")
 
 
 def _pixels(x: Int[Tensor, "batch c h w"], *, levels: int) -> Float[Tensor, "batch c h w"]:
     return (x.float() + 0.5) * (2 / levels) - 1
+
+
+def _spectrogram(x: Int[Tensor, "batch time"], *, window: int) -> Float[Tensor, "batch 1 frequencies times"]:
+    r""":math:`1 + \frac{10}{40} \log_{10} \max(|\mathrm{STFT}(x)|^2, 10^{-8})`, a full-scale tone having power 1."""
+    hann = torch.hann_window(window)
+    waves = torch.stft(x.float() / LOUDEST, window, window // 2, window=hann, pad_mode="constant", return_complex=True)
+    power = (waves.abs() * (2 / hann.sum())) ** 2
+    return (1 + 0.25 * power.clamp(min=1e-8).log10())[:, None]
 
 
 def _standardise(x: Float[Tensor, "batch dim"], *, mean: Tensor, deviation: Tensor) -> Float[Tensor, "batch dim"]:
