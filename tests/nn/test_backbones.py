@@ -34,13 +34,36 @@ def test_the_shape_chooses_the_network():
     assert isinstance(denoiser((1, 5, 5), width=8, depth=1).net, UNet)
 
 
+@pytest.mark.parametrize("network", ["auto", "transformer", "recurrent", "conv", "mlp"])
+def test_a_sequence_goes_in_and_comes_out_under_a_condition(network):
+    torch.manual_seed(0)
+    net = encoder((3, 7), 4, width=8, depth=1, condition=2, network=network)
+    x, c = torch.randn(2, 3, 7), torch.randn(2, 2)
+    code = net(x, c)
+    assert code.shape == (2, 4)
+    swapped = x.flip(2)  # the order of the sequence is seen, and so is the condition
+    assert (net(swapped, c) - code).abs().max() > 1e-3
+    assert (net(x, c + 1) - code).abs().max() > 1e-3
+    back = decoder(4, (3, 7), width=8, depth=1, parameters=5, condition=2, network=network)
+    assert back(code, c).shape == (2, 5, 3, 7)
+    assert (back(code, c + 1) - back(code, c)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("network", ["transformer", "recurrent"])
+def test_the_codes_of_a_text_come_out_of_a_sequence_network(network):
+    assert decoder(4, (7,), width=8, depth=1, parameters=5, network=network)(torch.zeros(2, 4)).shape == (2, 5, 7)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: encoder((2,), 3, width=8, depth=1, network="conv"), "network: got 'conv' for vectors of 2 numbers"),
         (lambda: decoder(3, (2,), width=8, depth=1, network="conv"), "network: got 'conv' for vectors of 2 numbers"),
         (lambda: encoder((2,), 3, width=8, depth=1, network="unet"), "network: got 'unet', accepted are auto"),
-        (lambda: encoder((2, 3), 3, width=8, depth=1), r"shape: got \(2, 3\), accepted are"),
+        (lambda: encoder((1, 2, 3, 4), 3, width=8, depth=1), r"shape: got \(1, 2, 3, 4\), accepted are"),
+        (lambda: encoder((1, 5, 5), 3, width=8, depth=1, network="recurrent"), "got 'recurrent' for images, accepted"),
+        (lambda: encoder((3, 7), 3, width=8, depth=0), "depth: got 0, a transformer accepts 1"),
+        (lambda: denoiser((2, 3), width=8, depth=1), r"shape: got \(2, 3\), a denoiser accepts"),
         (lambda: encoder((1, 5, 5), 3, width=8, depth=0), "depth: got 0, a convolutional network accepts 1"),
         (lambda: denoiser((2,), width=8, depth=0), "depth: got 0, a denoiser accepts 1"),
     ],

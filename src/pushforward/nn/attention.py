@@ -1,4 +1,4 @@
-"""Causal self-attention: every position looks back at itself and the ones before it."""
+"""Self-attention: every position looks back at itself and the ones before it, or at all of them."""
 
 import torch
 from jaxtyping import Float
@@ -42,7 +42,7 @@ def attend(
 
 
 class SelfAttention(nn.Module):
-    r"""Multi-head causal self-attention with rotary positions.
+    r"""Multi-head self-attention with rotary positions, causal unless told otherwise.
 
     .. math:: (q, k, v) = W_{qkv}\, x, \qquad y = W_o \,\mathrm{concat}_h \,\mathrm{attend}(R q_h, R k_h, v_h)
 
@@ -52,6 +52,7 @@ class SelfAttention(nn.Module):
     Args:
         width: length of a position's vector.
         heads: number of heads; each works on ``width / heads`` numbers, an even count.
+        causal: whether a position looks back only; False lets it look at all of them (an encoder).
 
     Raises:
         InputError: if the width cannot be dealt out to the heads in pairs.
@@ -61,11 +62,11 @@ class SelfAttention(nn.Module):
         torch.Size([3, 5, 8])
     """
 
-    def __init__(self, width: int, *, heads: int) -> None:
+    def __init__(self, width: int, *, heads: int, causal: bool = True) -> None:
         super().__init__()
         if heads < 1 or width % (2 * heads):
             raise InputError(f"heads: got {heads} for a width of {width}, accepted is any that divides half the width")
-        self.heads = heads
+        self.heads, self.causal = heads, causal
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
 
@@ -82,4 +83,5 @@ class SelfAttention(nn.Module):
         heads = self.qkv(x).view(batch, time, 3 * self.heads, -1).transpose(1, 2)
         pair, value = heads.split((2 * self.heads, self.heads), dim=1)
         query, key = (pair if rotation is None else rotate(pair, rotation)).chunk(2, dim=1)
-        return self.out(attend(query, key, value).transpose(1, 2).reshape(batch, time, width))
+        look = attend if self.causal else F.scaled_dot_product_attention
+        return self.out(look(query, key, value).transpose(1, 2).reshape(batch, time, width))

@@ -1,4 +1,11 @@
-"""The network that suits the shape of the data: convolutions for images (C, H, W), perceptrons for vectors (D,)."""
+"""The network that suits the shape of the data.
+
+| shape | data | networks, the usual one first |
+|---|---|---|
+| (D,) | points, rows of a table, codes of a text | mlp; recurrent and transformer take it as a sequence of numbers |
+| (C, T) | a sequence of T vectors: a text with one number per code | transformer, recurrent, conv, mlp |
+| (C, H, W) | images; a waveform is one of one row | conv, mlp |
+"""
 
 import math
 from typing import Literal
@@ -10,11 +17,20 @@ from pushforward.core.errors import InputError
 from pushforward.nn.convnet import ConvDecoder, ConvEncoder
 from pushforward.nn.embedding import sinusoidal
 from pushforward.nn.mlp import MLP, ResidualMLP
+from pushforward.nn.recurrent import RecurrentDecoder, RecurrentEncoder
+from pushforward.nn.sequences import SequenceDecoder, SequenceEncoder
 from pushforward.nn.unet import UNet
 
 __all__ = ["Denoiser", "FlatDecoder", "FlatEncoder", "Network", "decoder", "denoiser", "encoder"]
 
-Network = Literal["auto", "mlp", "conv"]
+Network = Literal["auto", "mlp", "conv", "recurrent", "transformer"]
+
+#: What each number of dimensions accepts, the usual network first.
+ACCEPTED = {
+    1: ("mlp", "recurrent", "transformer"),
+    2: ("transformer", "recurrent", "conv", "mlp"),
+    3: ("conv", "mlp"),
+}
 
 
 def encoder(
@@ -30,12 +46,12 @@ def encoder(
     """A network ``(x: (B, *shape), c: (B, condition) or None) -> (B, outputs)``.
 
     Args:
-        shape: (D,) of a vector or (C, H, W) of an image.
+        shape: (D,) of a vector, (C, T) of a sequence or (C, H, W) of an image.
         outputs: length of the result.
         width: units of a hidden layer, or channels of the first convolution.
         depth: hidden layers, or residual blocks at each size of the image.
         condition: length of c; 0 for none.
-        network: "mlp" flattens an image; "conv" needs one; "auto" is conv for an image and mlp for a vector.
+        network: one of the table above; "auto" is the first, and "mlp" flattens what it is given.
         normalize: whether convolutions have group normalisation.
 
     Raises:
@@ -49,9 +65,15 @@ def encoder(
           (2): Linear(in_features=512, out_features=32, bias=True)
         )
     """
-    if _choice(shape, network, depth) == "mlp":
-        return FlatEncoder(shape, outputs, width=width, depth=depth, condition=condition)
-    return ConvEncoder(_image(shape), outputs, width=width, depth=depth, condition=condition, normalize=normalize)
+    match _choice(shape, network, depth):
+        case "mlp":
+            return FlatEncoder(shape, outputs, width=width, depth=depth, condition=condition)
+        case "recurrent":
+            return RecurrentEncoder(shape, outputs, width=width, depth=depth, condition=condition)
+        case "transformer":
+            return SequenceEncoder(shape, outputs, width=width, depth=depth, condition=condition)
+    conv = ConvEncoder(_image(shape), outputs, width=width, depth=depth, condition=condition, normalize=normalize)
+    return conv if len(shape) == 3 else _OneRow(conv)
 
 
 def decoder(
@@ -69,7 +91,7 @@ def decoder(
 
     Args:
         inputs: length of z.
-        shape: (D,) of a vector or (C, H, W) of an image.
+        shape: (D,) of a vector, (C, T) of a sequence or (C, H, W) of an image.
         width: units of a hidden layer, or channels at half the size of the image.
         depth: hidden layers, or residual blocks at each size of the image.
         parameters: numbers per entry of the result: the parameters of its distribution.
@@ -85,9 +107,14 @@ def decoder(
         >>> decoder(4, (1, 8, 8), width=8, depth=1, parameters=2)(torch.zeros(3, 4)).shape
         torch.Size([3, 2, 1, 8, 8])
     """
-    if _choice(shape, network, depth) == "mlp":
-        return FlatDecoder(inputs, shape, parameters=parameters, width=width, depth=depth, condition=condition)
-    return ConvDecoder(
+    match _choice(shape, network, depth):
+        case "mlp":
+            return FlatDecoder(inputs, shape, parameters=parameters, width=width, depth=depth, condition=condition)
+        case "recurrent":
+            return RecurrentDecoder(inputs, shape, parameters=parameters, width=width, depth=depth, condition=condition)
+        case "transformer":
+            return SequenceDecoder(inputs, shape, parameters=parameters, width=width, depth=depth, condition=condition)
+    conv = ConvDecoder(
         inputs,
         _image(shape),
         parameters=parameters,
@@ -96,6 +123,7 @@ def decoder(
         condition=condition,
         normalize=normalize,
     )
+    return conv if len(shape) == 3 else _AsSequence(conv)
 
 
 def denoiser(shape: tuple[int, ...], *, width: int, depth: int, condition: int = 0) -> "Denoiser":
@@ -120,6 +148,8 @@ def denoiser(shape: tuple[int, ...], *, width: int, depth: int, condition: int =
     if depth < 1:
         raise InputError(f"depth: got {depth}, a denoiser accepts 1 or more")
     embedding = 4 * width if len(shape) == 3 else width  # channels are few, and the bottom has twice as many
+    if len(shape) == 2:
+        raise InputError(f"shape: got {shape}, a denoiser accepts (D,) of vectors and (C, H, W) of images")
     if _choice(shape, "auto", depth) == "mlp":
         flat = ResidualMLP(shape[0], shape[0], width=width, depth=depth, condition=embedding, zero_init=True)
         return Denoiser(flat, embedding, condition=condition)
@@ -185,24 +215,50 @@ class Denoiser(nn.Module):
         return self.net(x, self.embed(sinusoidal(t, self.features), c))
 
 
-def _choice(shape: tuple[int, ...], network: Network, depth: int) -> Literal["mlp", "conv"]:
+class _OneRow(nn.Module):
+    """A network of images for sequences (C, T), each an image (C, 1, T)."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Float[Tensor, "batch channels time"], c: Tensor | None = None) -> Tensor:
+        return self.net(x[:, :, None], c)
+
+
+class _AsSequence(nn.Module):
+    """A network that writes images (C, 1, T), for sequences (C, T)."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, z: Float[Tensor, "batch inputs"], c: Tensor | None = None) -> Tensor:
+        return self.net(z, c).squeeze(-2)
+
+
+def _choice(shape: tuple[int, ...], network: Network, depth: int) -> Literal["mlp", "conv", "recurrent", "transformer"]:
     """The network for a shape, or an error that says which there are."""
-    if len(shape) not in (1, 3):
-        raise InputError(f"shape: got {shape}, accepted are (D,) of vectors and (C, H, W) of images")
-    match network:
-        case "auto":
-            choice = "conv" if len(shape) == 3 else "mlp"
-        case "mlp" | "conv":
-            choice = network
+    if len(shape) not in ACCEPTED:
+        raise InputError(
+            f"shape: got {shape}, accepted are (D,) of vectors, (C, T) of sequences and (C, H, W) of images"
+        )
+    accepted = ACCEPTED[len(shape)]
+    match accepted[0] if network == "auto" else network:
+        case "mlp" | "conv" | "recurrent" | "transformer" as choice:
+            pass
         case _:
-            raise InputError(f"network: got {network!r}, accepted are auto, mlp and conv")
-    if choice == "conv" and len(shape) == 1:
-        raise InputError(f"network: got 'conv' for vectors of {shape[0]} numbers, accepted are auto and mlp")
-    if choice == "conv" and depth < 1:
-        raise InputError(f"depth: got {depth}, a convolutional network accepts 1 or more")
+            raise InputError(f"network: got {network!r}, accepted are auto, mlp, conv, recurrent and transformer")
+    if choice not in accepted:
+        kind = {1: f"vectors of {shape[0]} numbers", 2: "sequences", 3: "images"}[len(shape)]
+        raise InputError(f"network: got {choice!r} for {kind}, accepted are auto, {', '.join(accepted)}")
+    if choice in ("conv", "transformer") and depth < 1:
+        kind = "a convolutional network" if choice == "conv" else "a transformer"
+        raise InputError(f"depth: got {depth}, {kind} accepts 1 or more")
     return choice
 
 
 def _image(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    channels, height, width = shape
+    """(C, H, W); a sequence has one row."""
+    channels, height, width = shape if len(shape) == 3 else (shape[0], 1, shape[1])
     return channels, height, width

@@ -8,6 +8,7 @@ Normalisation is by groups within one example, never over the batch.
 import math
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -209,7 +210,8 @@ class ConvEncoder(nn.Module):
         self, x: Float[Tensor, "batch channels height width"], c: Float[Tensor, "batch condition"] | None = None
     ) -> list[Float[Tensor, "batch width rows columns"]]:
         """What every strided convolution and every stack of blocks makes of x, the finest first."""
-        maps, h = [], x
+        # With the channels of a pixel side by side, these convolutions take three quarters of the time on a CPU.
+        maps, h = [], x.contiguous(memory_format=torch.channels_last)
         for shrink, blocks in zip(self.shrink, self.blocks, strict=True):
             maps += [shrink(h)]
             maps += [h := blocks(maps[-1], c)]
@@ -267,7 +269,7 @@ class ConvDecoder(nn.Module):
     def forward(
         self, z: Float[Tensor, "batch inputs"], c: Float[Tensor, "batch condition"] | None = None
     ) -> Float[Tensor, "batch parameters channels height width"]:
-        h = self.head(z).unflatten(-1, self.small)
+        h = self.head(z).unflatten(-1, self.small).contiguous(memory_format=torch.channels_last)
         for blocks, grow, size in zip(self.blocks, self.grow, self.sizes, strict=True):
             h = grow(resize(blocks(h, c), size))
         return self.outward(F.silu(self.norm(h))).unflatten(1, self.shape[:2])

@@ -25,17 +25,18 @@ class Block(nn.Module):
         width: length of a position's vector.
         heads: attention heads.
         dropout: probability with which each entry of what is added is dropped in training.
+        causal: as in :class:`~pushforward.nn.attention.SelfAttention`.
 
     Reference:
         Shazeer 2020, "GLU Variants Improve Transformer", eq. 6 (SwiGLU); Radford et al. 2019, "Language Models are
         Unsupervised Multitask Learners", section 2.3 (pre-norm).
     """
 
-    def __init__(self, width: int, *, heads: int, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, *, heads: int, dropout: float = 0.0, causal: bool = True) -> None:
         super().__init__()
         hidden = 8 * -(-width // 3)  # 8/3 of the width, in whole eights, which matrix kernels like
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = SelfAttention(width, heads=heads)
+        self.attention = SelfAttention(width, heads=heads, causal=causal)
         self.first = nn.Linear(width, 2 * hidden, bias=False)
         self.second = nn.Linear(hidden, width, bias=False)
         self.dropout = nn.Dropout(dropout)
@@ -50,7 +51,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    r"""A stack of causal blocks and a last norm: output t is a function of inputs 1 ... t.
+    r"""A stack of blocks and a last norm; causal, as it is by default, output t is a function of inputs 1 ... t.
 
     Positions enter through rotations of queries and keys, so that attention depends on distances and a length not seen
     in training can follow. ``12 depth width^2`` parameters, but for the norms.
@@ -60,6 +61,7 @@ class Transformer(nn.Module):
         depth: number of blocks.
         heads: attention heads per block; must divide half the width.
         dropout: probability with which each entry a block adds is dropped in training.
+        causal: whether output t is a function of inputs 1 ... t only; False is for whole sequences, without ``step``.
 
     Raises:
         InputError: if the heads do not fit the width.
@@ -76,9 +78,9 @@ class Transformer(nn.Module):
         True
     """
 
-    def __init__(self, width: int, *, depth: int, heads: int, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, *, depth: int, heads: int, dropout: float = 0.0, causal: bool = True) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(width, heads=heads, dropout=dropout) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, heads=heads, dropout=dropout, causal=causal) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.heads, self.head_dim = heads, width // heads
         with torch.no_grad():  # 2 depth independent terms are added up: their sum shall have the variance of one
