@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from pushforward.autoencoders.vae import FARTHEST, VAE, bounded
+from pushforward.autoencoders.posteriors import FARTHEST, bounded
+from pushforward.autoencoders.vae import VAE
 from pushforward.core.capabilities import Density
 from pushforward.core.data import Condition
 from pushforward.core.errors import InputError
@@ -14,6 +15,7 @@ from pushforward.core.fit_units import fit_units
 from pushforward.core.modality import Image, Label, Points
 from pushforward.core.noise import Noise
 from pushforward.core.table import Column, Table
+from pushforward.core.text import Text
 from pushforward.probability.ppca import fit_ppca
 from tests.helpers import train
 
@@ -61,13 +63,13 @@ def known_linear() -> tuple[VAE, torch.Tensor, torch.Tensor]:
     """A linear decoder with chosen weights, an encoder that knows nothing, and the mean and covariance of x."""
     torch.manual_seed(0)
     model = VAE(example=Points(dim=3), latent_dim=2, network="linear", variance="shared").double()
-    (encode,), (decode,) = model.encoder.net.layers, model.decoder.net.layers
+    (encode,), (decode,) = model.encoder.net.layers, model.decoder.net.net.layers
     with torch.no_grad():
         encode.weight.zero_()  # q(z | x) is the prior
         encode.bias.zero_()
         decode.weight.copy_(torch.tensor([[1.0, 0.0], [0.5, -1.0], [0.0, 2.0]]))
         decode.bias.copy_(torch.tensor([1.0, -2.0, 0.0]))
-    variance = math.exp(bounded(30 * model.log_v).item())
+    variance = math.exp(bounded(30 * model.decoder.log_v).item())
     weights = decode.weight.detach()
     return model, decode.bias.detach(), weights @ weights.T + variance * torch.eye(3).double()
 
@@ -107,8 +109,8 @@ def test_the_loss_is_minus_the_bound():
     model = VAE(example=Points(dim=2), latent_dim=3, width=16).double()
     x = torch.tensor([[0.3, -1.0]]).double().expand(20_000, 2)
     terms = model.terms(x, None, noise=Noise(0, rows=20_000))
-    mean, log_s = model.posterior(x, None)
-    known = kl_divergence(Normal(mean, (0.5 * log_s).exp()), Normal(0.0, 1.0)).sum(1)
+    q = model.posterior_of(x, None)
+    known = kl_divergence(Normal(q.mean, (0.5 * q.log_variance).exp()), Normal(0.0, 1.0)).sum(1)
     assert torch.allclose(terms["kl"], known)
     difference = sum(terms.values()) + model.log_likelihood(x, None, noise=Noise(1, rows=20_000))
     assert difference.mean().item() == pytest.approx(0, abs=4 * difference.std().item() / math.sqrt(20_000))
@@ -212,9 +214,8 @@ def storage(example: Points | Table | Image, n: int) -> torch.Tensor:
 def test_every_kind_of_example(example, network: str, layers: str | None, variance: str, tmp_path):
     x = storage(example, 40)
     torch.manual_seed(0)
-    model = VAE(
-        example=example, units=fit_units(example, "real", x), width=16, latent_dim=2, network=network, variance=variance
-    ).double()
+    fields = {"width": 16, "latent_dim": 2, "network": network, "variance": variance, "likelihood": "gaussian"}
+    model = VAE(example=example, units=fit_units(example, "real", x), **fields).double()
     assert hasattr(model.encoder, "net") == (layers is not None), "perceptron or convolutions"
     train(model, x, steps=2, batch=16)
     assert all(parameter.grad is not None for parameter in model.parameters())
@@ -248,11 +249,58 @@ def test_what_a_vae_cannot_be_is_refused():
     for name, value in (("latent_dim", 0), ("width", 0), ("depth", -1), ("beta", -1.0), ("beta", math.nan)):
         with pytest.raises(InputError, match=f"{name}: got {value}, expected at least"):
             VAE(example=Points(dim=2), **{name: value})
-    with pytest.raises(InputError, match="network: got 'unet', expected 'auto', 'mlp', 'conv' or 'linear'"):
+    with pytest.raises(InputError, match="network: got 'unet', expected 'auto', 'mlp', .* or 'linear'"):
         VAE(example=Points(dim=2), network="unet")
     with pytest.raises(InputError, match="variance: got 'full', expected 'shared', 'dimension' or 'network'"):
         VAE(example=Points(dim=2), variance="full")
     with pytest.raises(InputError, match="network: got 'conv' for vectors"):
         VAE(example=Points(dim=2), network="conv")
     with pytest.raises(InputError, match="accepts class labels"):
-        VAE(example=Points(dim=2), condition=Points(dim=1))
+        VAE(example=Points(dim=2), condition=Text(length=3))
+
+
+@pytest.mark.parametrize(
+    ("example", "space"),
+    [
+        (TABLE, "native"),
+        (Image(height=5, width=3, levels=17), "native"),
+        (Image(height=5, width=3, levels=2), "native"),
+        (Text(length=6, vocabulary=("a", "b")), "native"),
+        (Points(dim=2), "real"),
+    ],
+    ids=str,
+)
+def test_the_likelihood_that_suits_the_data_is_taken(example, space: str):
+    x = torch.randint(2, (40, 6), generator=torch.Generator().manual_seed(0)) if isinstance(example, Text) else None
+    x = storage(example, 40) if x is None else x
+    torch.manual_seed(0)
+    model = VAE(example=example, units=fit_units(example, VAE.space_for(example, {}), x), width=16, latent_dim=2)
+    assert VAE.space_for(example, {}) == space
+    train(model, x, steps=2, batch=16)
+    assert model.log_prob(x, samples=3).isfinite().all()
+    example.check(model.sample(5, seed=0))
+    example.check(model.decode(model.encode(x)))
+    y, _ = model.fitted.encode(x, noise=Noise(0, rows=40))
+    z = model.sample_code(y, None, noise=Noise(0, rows=40))
+    pairs = model.log_posterior(z, y, None)
+    assert torch.allclose(pairs.diagonal(), model.posterior_of(y, None).log_prob(z), atol=1e-4)
+    assert (model.kl_each(y, None, noise=Noise(0, rows=40)) >= 0).all()
+    assert torch.allclose(model.log_prior(z), Normal(0.0, 1.0).log_prob(z).sum(1))
+
+
+@pytest.mark.parametrize("condition", [TABLE, Points(dim=3), Image(height=8, width=8)], ids=str)
+def test_a_condition_of_any_modality_is_used(condition):
+    """x is its condition's first number, tenfold and shifted; a model that hears it knows x."""
+    n = 300
+    values = storage(condition, n)
+    if isinstance(condition, Image):  # grey all over
+        values = (255 * Noise(5, rows=n).uniform(1, 1, 1)).expand(n, 1, 8, 8).to(torch.uint8)
+    first = values.flatten(1)[:, :1].double().nan_to_num()
+    x = 10 * (first - first.mean()) / first.std() + 0.3 * Noise(1, rows=n).normal(1).double()
+    torch.manual_seed(0)
+    example = Points(dim=1)
+    model = VAE(example=example, condition=condition, units=fit_units(example, "real", x), latent_dim=1, width=32)
+    train(model, x, steps=200, condition=values, batch=128, lr=5e-3)
+    told, alone = model.log_prob(x, values, samples=5).mean(), Normal(x.mean(), x.std()).log_prob(x).mean()
+    assert told > alone + 0.5  # of ln(10 / 0.3) = 3.5 nats that there are to gain
+    assert model.log_prob(x).isfinite().all(), "an absent condition is accepted"

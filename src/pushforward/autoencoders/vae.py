@@ -1,72 +1,86 @@
 r"""Variational autoencoder: a latent-variable model and its approximate posterior, trained together on a bound.
 
-.. math:: z \sim N(0, I), \qquad x \mid z, c \sim N(m(z, c),\, v(z, c)), \qquad q(z \mid x, c) = N(\mu(x, c),\, s(x, c))
+.. math:: z \sim p(z), \qquad x \mid z, c \sim p(x \mid \theta(z, c)), \qquad q(z \mid x, c)
 
-with diagonal covariances; the decoder gives m and v, the encoder mu and s. By Jensen's inequality log p(x | c) is at
-least the *evidence lower bound*
+The decoder gives the parameters :math:`\theta` of a likelihood, the encoder those of q. By Jensen's inequality
+log p(x | c) is at least the *evidence lower bound*
 
-.. math:: \mathbb{E}_{z \sim q}[\log p(x \mid z, c)] - \mathrm{KL}(q(z \mid x, c) \,\|\, p(z)), \qquad
-          \mathrm{KL} = \tfrac{1}{2} \sum_j (\mu_j^2 + s_j - \ln s_j - 1),
+.. math:: \mathbb{E}_{z \sim q}[\log p(x \mid z, c)] - \mathrm{KL}(q(z \mid x, c) \,\|\, p(z)),
 
-in which a draw from q is made differentiable as :math:`z = \mu + \sqrt{s}\, \epsilon`, :math:`\epsilon \sim N(0, I)`.
+in which a draw from q is made differentiable as a function of standard normal noise. Likelihoods are in
+``probability/likelihoods.py``, posteriors, priors and further objectives in the files of these names.
 
 Reference:
-    Kingma and Welling 2014, "Auto-Encoding Variational Bayes", eq. 3 and 10.
+    Kingma and Welling 2014, "Auto-Encoding Variational Bayes", eq. 3 and 10; Burda, Grosse and Salakhutdinov 2016,
+    "Importance Weighted Autoencoders".
 """
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from pushforward.core.capabilities import HasDensity, HasLatent
-from pushforward.core.data import Condition
-from pushforward.core.errors import InputError
+from pushforward.autoencoders.annealing import kl_weight, ramp
+from pushforward.autoencoders.labels import LabelPrior, as_condition, sum_over_labels, unlabelled_last
+from pushforward.autoencoders.networks import NetworkName, Observation, Variance, sizes
+from pushforward.autoencoders.objectives import (
+    importance_bound,
+    kl_per_unit,
+    maximum_mean_discrepancy,
+    total_correlation,
+)
+from pushforward.autoencoders.posteriors import Diagonal, Posterior, PosteriorHead, PosteriorName
+from pushforward.autoencoders.priors import (
+    MixtureParameters,
+    ModelPrior,
+    NormalMixture,
+    Prior,
+    PseudoInputs,
+    StandardNormal,
+)
+from pushforward.autoencoders.vae_checks import Absent, Gradient, Objective, PriorName, check_fields
+from pushforward.core.capabilities import HasDensity, HasPosterior
+from pushforward.core.data import Batch, Condition
+from pushforward.core.modality import Label, Modality, Points
 from pushforward.core.model import model
 from pushforward.core.noise import Noise
 from pushforward.core.stages import Phase, Stage
-from pushforward.nn.backbones import decoder, encoder
-from pushforward.nn.conditioning import Conditioner
+from pushforward.core.units import Space
+from pushforward.nn.backbones import encoder
+from pushforward.nn.conditioning import RowConditioner, conditioner
+from pushforward.probability.entry_likelihoods import GaussianLikelihood
+from pushforward.probability.likelihoods import LikelihoodName, likelihood_of, space_of
 
 __all__ = ["VAE"]
 
-#: Length of the vector a class becomes: room for a hundred classes to differ, a fraction of the hidden units.
-CLASS_WIDTH = 32
+#: Length of the vector a condition becomes: room for a hundred classes to differ, a fraction of the hidden units.
+CONDITION_WIDTH = 32
 
-#: Log-variances stay within this. A dequantised 8-bit pixel that never varies has -12.2 in model units, so nothing that
-#: data can ask for is out of reach, and a variance cannot run off to 0 or infinity in one bad step.
-FARTHEST = 15.0
+#: Draws of z for which the noise is made at a time, whatever the batch, so that a score does not depend on it.
+LOT = 16
 
-#: A log-variance of its own has ten nats to travel, and Adam moves a parameter by about the learning rate a step, 2e-3:
-#: as this multiple of the parameter it gets there in a few hundred steps.
-STRIDE = 30.0
-
-#: Share of the training over which the KL term comes in, from nothing: a decoder that starts with more noise than
-#: signal otherwise settles on ignoring z. On a ring in the plane the model stayed a Gaussian without it, at -2.17 nats,
-#: and came to -1.2 with it, the best there is being -0.95. Afterwards the loss is the bound.
-WARM_UP = 0.1
-
-#: The largest example that "auto" gives to a perceptron: up to 32 x 32 grey pixels it learns more in a minute on a CPU.
-MLP_UP_TO = 1024
+#: Numbers of the decoder's output that are worked on at a time: 4 MB, which stay in the cache of a core.
+AT_ONCE = 2**20
 
 
 @model
-class VAE(HasDensity, HasLatent):
-    r"""Variational autoencoder with a Gaussian decoder that predicts its own variance.
+class VAE(HasDensity, HasPosterior):
+    r"""Variational autoencoder with a likelihood, a prior, a posterior and an objective to choose.
 
-    The loss is ``reconstruction + kl``, minus the bound at one draw of z; the KL term comes in over the first tenth of
-    the training. ``log_prob`` with K samples is the importance bound
-    :math:`\log \tfrac{1}{K} \sum_k p(x, z_k \mid c) / q(z_k \mid x, c)`, which grows to log p(x | c) with K (Burda et
-    al. 2016, eq. 8).
+    At its defaults the loss is ``reconstruction + kl``, minus the bound at one draw of z; the KL term comes in over the
+    first tenth of the training, without which a decoder that starts with more noise than signal settles on ignoring z.
+    ``log_prob`` with K samples is the importance bound :math:`\log \tfrac{1}{K} \sum_k p(x, z_k \mid c) / q(z_k \mid
+    x, c)`, which grows to log p(x | c) with K (Burda et al. 2016, eq. 8), whatever the objective was.
 
     ``network="linear"`` with ``variance="shared"`` is probabilistic PCA, whose solution is known
     (``pushforward.probability.ppca``); with ``variance="dimension"`` it is factor analysis.
 
     Raises:
-        InputError: if a number is out of range, or the network does not go with the examples.
+        InputError: if a number is out of range, or choices do not go with each other or with the examples.
 
     Example:
         >>> from pushforward.core.modality import Points
@@ -75,87 +89,240 @@ class VAE(HasDensity, HasLatent):
         ['kl', 'reconstruction']
         >>> vae.sample(3, seed=0).shape
         torch.Size([3, 2])
-
-    Reference:
-        Burda, Grosse and Salakhutdinov 2016, "Importance Weighted Autoencoders".
     """
 
     kind: ClassVar[Literal["exact", "bound", "estimate"]] = "bound"
+    parts: ClassVar[Mapping[str, str]] = {"flow": ""}
 
     latent_dim: int = 16  # Length of the code z.
     width: int = 256  # Hidden units of a layer; convolutions have an eighth as many channels.
     depth: int = 2  # Hidden layers; convolutions have half as many residual blocks at each size.
-    beta: float = 1.0  # Weight of the KL term; other than 1 the loss is no bound (Higgins et al. 2017).
-    network: Literal["auto", "mlp", "conv", "linear"] = "auto"  # auto: conv above 1,024 numbers; linear: pPCA.
-    variance: Literal["shared", "dimension", "network"] = "network"  # Of x given z: one, one each, or the decoder's.
+    network: NetworkName = "auto"  # linear: pPCA.
+    likelihood: LikelihoodName = "auto"  # Of x given z; auto takes what suits the data.
+    components: int = 1  # Logistics in the mixture of a discretised-logistic or columns likelihood.
+    variance: Variance = "network"  # Of a gaussian: one, one each, or the decoder's.
+    prior: PriorName = "normal"  # Of z; vamp: a mixture of posteriors.
+    prior_components: int = 100  # Of prior="mixture", or the pseudo-inputs of prior="vamp".
+    flow: HasDensity | None = dataclasses.field(default_factory=lambda: None)  # Name of the model of prior="flow".
+    posterior: PosteriorName = "diagonal"  # q(z | x): independent units, any Gaussian, or an autoregressive flow.
+    objective: Objective = "elbo"  # What training descends on.
+    samples: int = 1  # Draws of z for each example and update: the K of iwae; the others average over them.
+    gradient: Gradient = "auto"  # Of iwae; auto is doubly reparameterised, for iaf plain.
+    beta: float = 1.0  # Weight of the KL term, of beta-tc that of the total correlation; not 1: no bound.
+    gamma: float = 100.0  # Weight of the term that mmd adds and of the distance of the KL to the capacity.
+    capacity: float = 25.0  # Nats of KL that objective="capacity" comes to half-way through the training.
+    warm_up: float = 0.1  # Share of the training (of each cycle) over which the KL term comes in.
+    cycles: int = 1  # How often the KL term comes in anew.
+    free_bits: float = 0.0  # Nats of each unit of the code that the KL term does not count.
+    absent: Absent = "null"  # No label: a condition of its own, or the sum over all labels.
+
+    @property
+    def couples_batch(self) -> bool:
+        return self.objective in ("beta-tc", "mmd")
+
+    @classmethod
+    def space_for(cls, example: Modality, fields: Mapping[str, Any]) -> Space:
+        return space_of(fields.get("likelihood", "auto"), example)
+
+    @classmethod
+    def part_example(cls, field: str, example: Modality, fields: Mapping[str, Any]) -> Modality:
+        return Points(dim=fields.get("latent_dim", cls.latent_dim))
 
     def build(self) -> None:
-        for name, least in (("latent_dim", 1), ("width", 1), ("depth", 0), ("beta", 0)):
-            if not (number := getattr(self, name)) >= least:
-                raise InputError(f"{name}: got {number}, expected at least {least}")
-        self.embed = None if self.condition is None else Conditioner(self.condition, CLASS_WIDTH)
-        self.encoder, self.log_s = self._encoder()
-        self.decoder, self.log_v = self._decoder()
+        self.observed = likelihood_of(self.likelihood, self.example, self.fitted, components=self.components)
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        check_fields(fields, self.condition, gaussian=isinstance(self.observed, GaussianLikelihood))
+        self.embed = None if self.condition is None else conditioner(self.condition, CONDITION_WIDTH)
+        self.head = PosteriorHead(self.posterior, self.latent_dim, shared=self.network == "linear")
+        inputs, outputs = self.observed.input_shape, self.observed.theta[1:]
+        self.encoder = encoder(inputs, self.head.outputs, **self._sizes(inputs))
+        self.decoder = Observation(self.latent_dim, self.observed, self.variance, self._sizes(outputs))
+        self.mixture = MixtureParameters(self.prior_components, self.latent_dim) if self.prior == "mixture" else None
+        self.pseudo = PseudoInputs(self.prior_components, inputs) if self.prior == "vamp" else None
+        classes = self.condition.size if isinstance(self.condition, Label) else 0
+        self.labels = LabelPrior(classes) if self.absent == "marginal" else None
+        self.eased = 0
 
-    # -- the two distributions --------------------------------------------------------------------------------------
+    # -- the distributions ------------------------------------------------------------------------------------------
 
-    def posterior(
-        self, x: Float[Tensor, "batch *units"], c: Float[Tensor, "batch width"] | None
-    ) -> tuple[Float[Tensor, "batch latent"], Float[Tensor, "*batch latent"]]:
-        """Mean and log-variance of q(z | x, c)."""
-        if self.log_s is not None:
-            return self.encoder(x, c), bounded(STRIDE * self.log_s)
-        mean, log_s = self.encoder(x, c).chunk(2, dim=1)
-        return mean, bounded(log_s)
+    def posterior_of(self, x: Float[Tensor, "batch *units"], condition: Condition | None) -> Posterior:
+        """q(z | x, c); an example without its label has the likeliest one where labels are summed over."""
+        return self._posterior(x, self._embedded(self._with_labels(x, condition), len(x)))
 
-    def observation(
-        self, z: Float[Tensor, "batch latent"], c: Float[Tensor, "batch width"] | None
-    ) -> tuple[Float[Tensor, "batch *units"], Float[Tensor, "*broadcast"]]:
-        """Mean and log-variance of p(x | z, c)."""
-        if self.log_v is not None:
-            return self.decoder(z, c).squeeze(1), bounded(STRIDE * self.log_v)
-        mean, log_v = self.decoder(z, c).unbind(1)
-        return mean, bounded(log_v)
+    def decode_theta(
+        self, z: Float[Tensor, "batch latent"], condition: Condition | None
+    ) -> Float[Tensor, "batch *theta"]:
+        """The parameters of p(x | z, c), as ``self.observed`` takes them."""
+        return self.decoder(z, self._embedded(condition, len(z)))
 
-    # -- the bound --------------------------------------------------------------------------------------------------
+    def prior_now(self, condition: Condition | None = None) -> Prior:
+        """p(z | c) with its parameters as they are; only a flow depends on c."""
+        match self.prior:
+            case "normal":
+                return StandardNormal(self.latent_dim, self._anchor())
+            case "mixture":
+                assert self.mixture is not None
+                return self.mixture()
+            case "vamp":
+                assert self.pseudo is not None
+                q = self.head(self.encoder(self.pseudo.inputs, self._embedded(None, self.prior_components)))
+                return NormalMixture(self.pseudo.logits, q.mean, q.log_variance.expand_as(q.mean))
+            case "flow":
+                assert self.flow is not None
+                return ModelPrior(self.flow, condition)
+
+    def _posterior(self, x: Tensor, c: Tensor | None) -> Posterior:
+        return self.head(self.encoder(self.observed.inputs(x), c))
+
+    def _log_observed(
+        self, x: Float[Tensor, "batch *units"], z: Float[Tensor, "k batch latent"], c: Tensor | None
+    ) -> Float[Tensor, "k batch"]:
+        """log p(x | z_k, c), all K draws in one pass of the decoder."""
+        k = len(z)
+        if k > 1:
+            x = x.expand(k, *x.shape).flatten(0, 1)
+            c = None if c is None else c.expand(k, *c.shape).flatten(0, 1)
+        return self.observed.log_prob(x, self.decoder(z.flatten(0, 1), c)).view(k, -1)
+
+    # -- what training descends on ------------------------------------------------------------------------------------
 
     def terms(
         self, x: Float[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
     ) -> dict[str, Float[Tensor, "batch"]]:
-        c = self._embedded(condition, len(x))
-        mean, log_s = self.posterior(x, c)
-        std = (0.5 * log_s).exp()
-        z = mean + std * noise.normal(self.latent_dim, like=mean)
-        kl = 0.5 * (mean**2 + std**2 - log_s - 1).sum(1)
-        weight = self.beta * min(1.0, self.progress / WARM_UP)
-        return {"reconstruction": -log_normal(x, *self.observation(z, c)), "kl": weight * kl}
+        eps = noise.normal(self.samples, self.latent_dim, like=self._anchor()).transpose(0, 1)
+        if self.labels is None:
+            return self._terms(x, condition, eps, noise)
+        assert (given := condition or self.given(None, len(x))) is not None
+        rows, every = unlabelled_last(given, len(self.labels.logits))
+        found = self._terms(x[rows], every, eps[:, rows], noise)
+        return sum_over_labels(found, self.labels.logits.log_softmax(0), given.present)
+
+    def _terms(self, x: Tensor, condition: Condition | None, eps: Tensor, noise: Noise) -> dict[str, Tensor]:
+        beta = min(self.beta, 1.0) if self.eased else self.beta
+        warm_up = max(self.warm_up, 0.5) if self.eased else self.warm_up
+        weight = kl_weight(self.progress, warm_up=warm_up, cycles=self.cycles)
+        c, prior = self._embedded(condition, len(x)), self.prior_now(condition)
+        q = self._posterior(x, c)
+        z, log_q = q.draw(eps)
+        observed = self._log_observed(x, z, c)
+        if self.objective == "iwae":
+            doubly = self.gradient != "plain" and self.posterior != "iaf"
+            scored = q.detached().log_prob(z) if doubly else log_q.sum(-1)
+            log_weights = observed + weight * beta * (prior.log_prob(z) - scored)
+            return {"bound": -importance_bound(log_weights, z, "dreg" if doubly else "plain")}
+        kl = kl_per_unit(q, prior, z, log_q)
+        free = max(self.free_bits, 0.1 * (self.eased - 1))
+        counted = (kl.clamp(min=free) if free else kl).sum(1)
+        found = {"reconstruction": -observed.mean(0)}
+        match self.objective:
+            case "elbo":
+                return {**found, "kl": weight * beta * counted}
+            case "beta-tc":
+                assert isinstance(q, Diagonal)
+                excess = weight * (beta - 1) * total_correlation(z[0], q)
+                return {**found, "kl": weight * counted, "total_correlation": excess}
+            case "mmd":
+                distance = maximum_mean_discrepancy(z[0], prior.draw(noise))
+                return {**found, "kl": weight * beta * counted, "mmd": self.gamma * distance.expand(len(x))}
+            case "capacity":
+                reach = ramp(self.progress, over=0.5) * self.capacity
+                return {**found, "capacity": self.gamma * (counted - reach).abs()}
+
+    def ease(self, times: int) -> str:
+        """The KL term with weight 1 at most, over half of what is left; from the second time on with free bits."""
+        self.eased = times
+        free = f", free_bits={0.1 * (times - 1):.1f}" if times > 1 else ""
+        return f"beta={min(self.beta, 1.0):g}, warm_up={max(self.warm_up, 0.5):g}{free}"
+
+    # -- the density ------------------------------------------------------------------------------------------------
 
     def log_likelihood(
         self, x: Float[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
     ) -> Float[Tensor, "batch"]:
         """The logarithm of p(x, z | c) / q(z | x, c) at one z drawn from q: its exponential has mean p(x | c)."""
-        c = self._embedded(condition, len(x))
-        mean, log_s = self.posterior(x, c)
-        epsilon = noise.normal(self.latent_dim, like=mean)
-        z = mean + (0.5 * log_s).exp() * epsilon
-        # log p(z) - log q(z | x, c): the constants of the two normals cancel.
-        prior_to_posterior = 0.5 * (epsilon**2 + log_s - z**2).sum(1)
-        return log_normal(x, *self.observation(z, c)) + prior_to_posterior
+        return self.log_weights(x, condition, samples=1, noise=noise)[0]
 
-    # -- samples and codes ------------------------------------------------------------------------------------------
+    def log_weights(
+        self, x: Float[Tensor, "batch *units"], condition: Condition | None, *, samples: int, noise: Noise
+    ) -> Float[Tensor, "samples batch"]:
+        """Many draws of ``log_likelihood``: the encoder runs once, the decoder on as many draws as the cache holds."""
+        score = self._scorer(x, condition)
+        most = max(AT_ONCE // max(len(x) * math.prod(self.observed.theta), 1), 1)
+        found = []
+        for first in range(0, samples, LOT):
+            eps = noise.normal(min(LOT, samples - first), self.latent_dim, like=self._anchor()).transpose(0, 1)
+            found += [score(part) for part in eps.split(most)]
+        return torch.cat(found)
+
+    def _scorer(self, x: Tensor, condition: Condition | None) -> Callable[[Tensor], Tensor]:
+        """eps (K, B, D) -> log p(x, z | c) - log q(z | x, c), z being what q makes of eps."""
+        if self.labels is not None and not (condition is not None and bool(condition.present.all())):
+            log_prior = self.labels.log_prob(condition, len(x))
+            scores = [self._scorer(x, label) for label in self.labels.each(len(x))]
+            return lambda eps: (torch.stack([score(eps) for score in scores], -1) + log_prior).logsumexp(-1)
+        c, prior = self._embedded(condition, len(x)), self.prior_now(condition)
+        q = self._posterior(x, c)
+
+        def score(eps: Tensor) -> Tensor:
+            z, log_q = q.draw(eps)
+            return self._log_observed(x, z, c) + prior.log_prob(z) - log_q.sum(-1)
+
+        return score
+
+    # -- codes and samples --------------------------------------------------------------------------------------------
 
     def draw(
         self, n: int, condition: Condition | None, *, noise: Noise, sampler: Any | None
     ) -> Float[Tensor, "n *units"]:
-        z = noise.normal(self.latent_dim, like=self._anchor())
-        mean, log_v = self.observation(z, self._embedded(condition, n))
-        return mean + (0.5 * log_v).exp() * noise.normal(*self.shape, like=mean)
+        if self.labels is not None:
+            condition = self.labels.draw(condition, n, noise)
+        z = self.prior_now(condition).draw(noise)
+        return self.observed.draw(self.decode_theta(z, condition), noise)
 
     def infer(self, x: Float[Tensor, "batch *units"], condition: Condition | None) -> Float[Tensor, "batch latent"]:
-        return self.posterior(x, self._embedded(condition, len(x)))[0]
+        """The mean of q(z | x, c); for an autoregressive flow the code that no noise gives."""
+        return self.posterior_of(x, condition).centre()
 
     def generate(self, z: Float[Tensor, "batch latent"], condition: Condition | None) -> Float[Tensor, "batch *units"]:
-        return self.observation(z, self._embedded(condition, len(z)))[0]
+        if self.labels is not None:
+            condition = as_condition(self.labels.log_prob(condition, len(z)).argmax(1))
+        return self.observed.mean(self.decode_theta(z, condition))
+
+    def sample_code(
+        self, x: Float[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
+    ) -> Float[Tensor, "batch latent"]:
+        return self.posterior_of(x, condition).draw(noise.normal(self.latent_dim, like=self._anchor()))[0]
+
+    def log_posterior(
+        self, z: Float[Tensor, "codes latent"], x: Float[Tensor, "batch *units"], condition: Condition | None
+    ) -> Float[Tensor, "codes batch"]:
+        return self.posterior_of(x, condition).log_prob_pairs(z)
+
+    def log_prior(self, z: Float[Tensor, "codes latent"], condition: Condition | None = None) -> Float[Tensor, "codes"]:
+        return self.prior_now(condition).log_prob(z)
+
+    def kl_each(
+        self, x: Float[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
+    ) -> Float[Tensor, "batch units"]:
+        """Nats of each unit, or of all together under a prior without independent units."""
+        q = self.posterior_of(x, condition)
+        z, log_q = q.draw(noise.normal(1, self.latent_dim, like=self._anchor()).transpose(0, 1))
+        return kl_per_unit(q, self.prior_now(condition), z, log_q)
+
+    # -- conditions ---------------------------------------------------------------------------------------------------
+
+    def _embedded(self, condition: Condition | None, n: int) -> Float[Tensor, "n width"] | None:
+        return None if self.embed is None else self.embed(condition, n)
+
+    def _with_labels(self, x: Tensor, condition: Condition | None) -> Condition | None:
+        """The condition, with the likeliest label in place of an absent one where labels are summed over."""
+        if self.labels is None:
+            return condition
+        eps = x.new_zeros(1, len(x), self.latent_dim)
+        joint = torch.stack([self._scorer(x, label)(eps)[0] for label in self.labels.each(len(x))], 1)
+        return as_condition((joint + self.labels.log_prob(condition, len(x))).argmax(1))
+
+    # -- training -----------------------------------------------------------------------------------------------------
 
     def stages(self) -> Sequence[Stage]:
         # Twice the usual rate: on digits and MNIST it reached a better bound in the same number of steps.
@@ -163,56 +330,21 @@ class VAE(HasDensity, HasLatent):
         # a thousand times the usual. Four per entry is about the usual size, so Adam sees little of the clipping.
         clip = 4.0 * math.prod(self.shape)
         phase = Phase(name="fit", terms=self.terms, parameters=list(self.parameters()), lr=2e-3, clip=clip)
-        return [Stage(name="fit", phases=[phase])]
+        fit = Stage(name="fit", phases=[phase])
+        if self.pseudo is None and not isinstance(self.embed, RowConditioner):
+            return [fit]
+        return [Stage(name="start", solve=self.start), fit]
 
-    # -- the layers -------------------------------------------------------------------------------------------------
+    def start(self, train: Batch, valid: Batch, *, noise: Noise) -> Iterator[float]:
+        """Take the scales of conditions and the first pseudo-inputs from training examples; the figure is the bound."""
+        with torch.no_grad():
+            if isinstance(self.embed, RowConditioner) and train.condition:
+                self.embed.standardise_(train.condition.value[train.condition.present])
+            if self.pseudo is not None:
+                rows = torch.linspace(0, len(train.x) - 1, self.prior_components).long()
+                self.pseudo.inputs.copy_(self.observed.inputs(train.x[rows]))
+            yield -float(self.log_likelihood(valid.x, valid.condition, noise=noise.part(0, len(valid.x))).mean())
 
-    def _encoder(self) -> tuple[nn.Module, nn.Parameter | None]:
-        """A network, and the log-variance of z where it is the same for all x."""
-        if self.network != "linear":
-            return encoder(self.shape, 2 * self.latent_dim, **self._sizes()), None
-        # So it is in the exact posterior of a linear Gaussian model.
-        return encoder(self.shape, self.latent_dim, **self._sizes()), nn.Parameter(torch.zeros(self.latent_dim))
-
-    def _decoder(self) -> tuple[nn.Module, nn.Parameter | None]:
-        """A network, and the log-variance of x where it is the same for all z."""
-        match self.variance:
-            case "network":
-                return decoder(self.latent_dim, self.shape, parameters=2, **self._sizes()), None
-            case "dimension":
-                return decoder(self.latent_dim, self.shape, **self._sizes()), nn.Parameter(torch.zeros(self.shape))
-            case "shared":
-                return decoder(self.latent_dim, self.shape, **self._sizes()), nn.Parameter(torch.zeros(()))
-            case _:
-                raise InputError(f"variance: got {self.variance!r}, expected 'shared', 'dimension' or 'network'")
-
-    def _sizes(self) -> dict[str, Any]:
-        """What encoder and decoder have in common."""
-        condition = 0 if self.embed is None else CLASS_WIDTH
-        small = len(self.shape) == 1 or math.prod(self.shape) <= MLP_UP_TO
-        match "mlp" if self.network == "auto" and small else self.network:
-            case "mlp":
-                return {"network": "mlp", "width": self.width, "depth": self.depth, "condition": condition}
-            case "linear":  # a perceptron without hidden layers
-                return {"network": "mlp", "width": self.width, "depth": 0, "condition": condition}
-            case "conv" | "auto":
-                width, depth = max(self.width // 8, 1), max(self.depth // 2, 1)
-                return {"network": "conv", "width": width, "depth": depth, "condition": condition}
-            case _:
-                raise InputError(f"network: got {self.network!r}, expected 'auto', 'mlp', 'conv' or 'linear'")
-
-    def _embedded(self, condition: Condition | None, n: int) -> Float[Tensor, "n width"] | None:
-        return None if self.embed is None else self.embed(condition, n)
-
-
-def bounded(raw: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """A log-variance kept within its limits: the identity near 0, flat far out, so that gradients never vanish."""
-    return FARTHEST * torch.tanh(raw / FARTHEST)
-
-
-def log_normal(
-    x: Float[Tensor, "batch *units"], mean: Float[Tensor, "batch *units"], log_variance: Float[Tensor, "*broadcast"]
-) -> Float[Tensor, "batch"]:
-    """log N(x; mean, exp(log_variance)), summed over entries."""
-    squares = (x - mean) ** 2 * (-log_variance).exp() + log_variance
-    return -0.5 * squares.flatten(1).sum(1) - 0.5 * math.prod(x.shape[1:]) * math.log(2 * math.pi)
+    def _sizes(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        condition = 0 if self.embed is None else CONDITION_WIDTH
+        return sizes(shape, network=self.network, width=self.width, depth=self.depth, condition=condition)
