@@ -7,8 +7,10 @@ import pytest
 import torch
 from scipy.stats import energy_distance as scipy_energy
 
+from pushforward.autoencoders.autoencoder import Autoencoder
 from pushforward.core.data import Rows, Windows
 from pushforward.core.errors import InputError
+from pushforward.core.modality import Points
 from pushforward.core.text import Text
 from pushforward.evaluation.held_out import Figure, energy_distance, measure
 from pushforward.zoo import create
@@ -139,3 +141,14 @@ def test_a_stream_under_a_model_without_context_counts_every_code():
     figure = measure(model, data.valid)
     each = -model.log_prob(data.valid.spread(512).x).mean().item() / data.example.length
     assert (figure.value, figure.unit) == (pytest.approx(each), "nats/code")
+
+
+def test_an_autoencoder_is_measured_by_what_comes_back():
+    """At first the variance is 1: half the squared error and ln(2 pi) / 2 per number."""
+    torch.manual_seed(0)
+    model = Autoencoder(example=Points(dim=2), latent_dim=1)
+    x = torch.randn(300, 2).double()
+    figure = measure(model, Rows(x))
+    off = (model.decode(model.encode(x)) - x).square().sum(1)
+    assert (figure.kind, figure.measure, figure.unit) == ("reconstruction", "", "nats/example")
+    assert figure.value == pytest.approx(0.5 * off.mean().item() + math.log(2 * math.pi), rel=1e-5)

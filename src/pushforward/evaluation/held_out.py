@@ -7,7 +7,11 @@ Likelihoods are negative and per natural unit, so that lower is better everywher
   that every code but the first half window has at least half a window of context;
 * points and tables: nats per example.
 
-A model without a likelihood is measured by the energy distance of its samples to the data (Székely & Rizzo 2013),
+An autoencoder without a likelihood of x is measured by how well x comes back from its code, :math:`-\log p(x | z(x))`
+in the same units, which says nothing of its samples and is no likelihood of the data.
+
+Any other model without a likelihood is measured by the energy distance of its samples to the data (Székely & Rizzo
+2013),
 
 .. math:: E = 2\,\mathbb{E}\|x - y\| - \mathbb{E}\|x - x'\| - \mathbb{E}\|y - y'\| \ge 0,
 
@@ -21,12 +25,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pushforward.core.capabilities import Density, HasCompletion, HasDensity
-from pushforward.core.data import Batch, Split, Windows
+from pushforward.core.capabilities import SCORING, Density, HasCompletion, HasDensity, HasLatent
+from pushforward.core.data import Batch, Condition, Split, Windows
 from pushforward.core.errors import InputError
 from pushforward.core.fit_units import fit_units
 from pushforward.core.modality import Image
 from pushforward.core.model import Model
+from pushforward.core.native_units import NativeCells
 from pushforward.core.noise import Noise
 from pushforward.core.text import Text
 
@@ -44,8 +49,8 @@ class Figure:
     Args:
         value: lower is better.
         unit: "bits/dim", "nats/example", "nats/code" or "energy distance".
-        kind: "exact", "bound", "estimate" of a likelihood, or "samples".
-        measure: "mass", "density", "mixed", or "" for a distance of samples.
+        kind: "exact", "bound", "estimate" of a likelihood, "reconstruction" or "samples".
+        measure: "mass", "density", "mixed", or "" where it is no likelihood.
         error: standard error over held-out examples; for a distance of samples, its size between equal distributions.
         rows: how many examples were looked at.
     """
@@ -75,9 +80,15 @@ def measure(model: Model, split: Split, *, rows: int = ROWS, seed: int = 0) -> F
         return _stream(model, model.density(), split, rows)
     batch = split.spread(rows)
     if not isinstance(model, HasDensity):
-        return _samples(model, batch, seed)
+        return _reconstruction(model, batch, seed) or _samples(model, batch, seed)
     given = None if batch.condition is None or model.condition is None else batch.condition.value
-    values = -model.log_prob(batch.x, given, seed=seed)
+    values, unit = _per_unit(model, batch, -model.log_prob(batch.x, given, seed=seed))
+    density = model.density()
+    return Figure(float(values.mean()), unit, density.kind, density.measure, _error(values), len(values))
+
+
+def _per_unit(model: Model, batch: Batch, values: Tensor) -> tuple[Tensor, str]:
+    """Nats per example as what is usual for the modality."""
     unit, scale = "nats/example", torch.ones(len(values), dtype=torch.float64)
     if isinstance(model.example, Image):
         unit, scale = "bits/dim", scale * math.prod(model.example.shape) * math.log(2)
@@ -85,9 +96,28 @@ def measure(model: Model, split: Split, *, rows: int = ROWS, seed: int = 0) -> F
         end, length = model.example.end, batch.x.shape[1]
         codes = length if end is None else float(((batch.x != end).sum(1) + 1).double().mean())  # the end counts too
         unit, scale = "nats/code", scale * codes
-    values = values / scale
-    density = model.density()
-    return Figure(float(values.mean()), unit, density.kind, density.measure, _error(values), len(values))
+    return values / scale, unit
+
+
+def _reconstruction(model: Model, batch: Batch, seed: int) -> Figure | None:
+    """How well examples come back from their codes, or None for a model without codes or such a term of its loss."""
+    if not isinstance(model, HasLatent):
+        return None
+    parts = []
+    with model.at_rest():
+        for first in range(0, len(batch.x), 256):
+            x = batch.x[first : first + 256].to(model.device)
+            noise = Noise(seed, SCORING, rows=len(x), start=first)
+            y, log_det = model.fitted.encode(x, noise=noise, dtype=model.dtype)
+            given = None
+            if batch.condition is not None and model.condition is not None:
+                given = Condition(*(t[first : first + 256].to(model.device) for t in batch.condition))
+            terms = model.terms(y, given, noise=noise)
+            if "reconstruction" not in terms:
+                return None
+            parts.append((terms["reconstruction"] - log_det).double().cpu())
+    values, unit = _per_unit(model, batch, torch.cat(parts))
+    return Figure(float(values.mean()), unit, "reconstruction", "", _error(values), len(values))
 
 
 def _stream(model: HasCompletion, density: Density, split: Windows, rows: int) -> Figure:
@@ -113,7 +143,8 @@ def _stream(model: HasCompletion, density: Density, split: Windows, rows: int) -
 def _samples(model: Model, batch: Batch, seed: int) -> Figure:
     given = None if batch.condition is None or model.condition is None else batch.condition.value
     drawn = model.sample(len(batch.x), condition=given, seed=seed)
-    units = model.fitted if not model.fitted.sizes else fit_units(model.example, "real", batch.x)
+    codes = model.fitted.sizes or isinstance(model.fitted, NativeCells)
+    units = fit_units(model.example, "real", batch.x) if codes else model.fitted
     real, fake = (
         units.encode(x.cpu(), noise=Noise(seed, 1 + i, rows=len(x)), dtype=torch.float32)[0].flatten(1)
         for i, x in enumerate((batch.x, drawn))

@@ -17,7 +17,9 @@ from pushforward.core.model import Model
 from pushforward.core.saving import save_folder
 from pushforward.core.spec import from_spec, to_spec
 from pushforward.datasets.load import load_data
+from pushforward.evaluation.collapse import observe
 from pushforward.evaluation.held_out import Figure, measure
+from pushforward.evaluation.latent_figures import draw_latents
 from pushforward.plotting import draw_samples
 from pushforward.run.folder import choose_folder, data_record, new_folder, read_record, versions
 from pushforward.run.loaded import Run, load
@@ -176,6 +178,8 @@ def _train(loop: Loop, settings: Settings, data: Data, path: Path, trust: Collec
     if fabric.is_global_zero:
         figure = measure(loop.model, data.valid)
         draw_samples(loop.model, data, path, seed=settings.seed)
+        draw_latents(loop.model, data, path)
+        seen = observe(loop.model, data.valid)
         record = _training_record(loop.model, settings)
         record |= {
             "finished": True,
@@ -185,6 +189,9 @@ def _train(loop: Loop, settings: Settings, data: Data, path: Path, trust: Collec
             "best_step": position.best_step,
             "figure": dataclasses.asdict(figure),
             "said": str(figure),
+            "latent": None if seen is None else seen.record,
+            "warning": "" if seen is None else seen.said,
+            "remedies": position.eased,
         }
         write_json(path / "training.json", record)
     fabric.barrier()
@@ -202,6 +209,7 @@ def _loop(
 
     def picture(candidate: Model, folder: Path) -> None:
         draw_samples(candidate, data, folder, seed=settings.seed)
+        draw_latents(candidate, data, folder)
 
     return Loop(
         model,
@@ -210,6 +218,7 @@ def _loop(
         fabric=fabric,
         validate=validate,
         picture=picture,
+        observe=lambda candidate: observe(candidate, data.valid),
         # A distance of samples weighs where the mass lies far above how sharp it is, and is noisy: of a game that
         # comes to rest, the last average is the better guess.
         slack=lambda: math.inf if held[0].kind == "samples" else 0.0,

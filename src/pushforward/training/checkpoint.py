@@ -12,7 +12,16 @@ from pushforward.core import saving
 from pushforward.core.errors import InputError
 from pushforward.core.files import read_tensors, write_tensors
 
-__all__ = ["Position", "fill", "load_checkpoint", "named", "optimizer_tensors", "restore_optimizer", "save_checkpoint"]
+__all__ = [
+    "Position",
+    "fill",
+    "load_checkpoint",
+    "named",
+    "optimizer_tensors",
+    "restore_optimizer",
+    "save_checkpoint",
+    "state_tensors",
+]
 
 FILE = "state.safetensors"
 
@@ -30,6 +39,8 @@ class Position:
         seconds: of computing so far.
         lines: of metrics written so far.
         sums: of the terms since the last line, with how many there were of each.
+        collapsed: validations in a row that saw the latent code collapsed.
+        eased: the steps after which a remedy for it was applied.
     """
 
     stage: int = 0
@@ -40,6 +51,8 @@ class Position:
     seconds: float = 0.0
     lines: int = 0
     sums: dict[str, list[float]] = field(default_factory=dict)
+    collapsed: int = 0
+    eased: list[int] = field(default_factory=list)
 
     def improved(self, figure: float, slack: float = 0.0) -> bool:
         """Take a validation figure in; whether the present weights become the best ones.
@@ -108,6 +121,18 @@ def optimizer_tensors(name: str, optimizer: torch.optim.Optimizer) -> dict[str, 
     """The state of an optimiser as named tensors."""
     state = optimizer.state_dict()["state"]
     return {f"optimizer.{name}.{index}.{key}": value for index, slots in state.items() for key, value in slots.items()}
+
+
+def state_tensors(
+    model: nn.Module, average: nn.Module, best: dict[str, Tensor], optimizers: dict[str, torch.optim.Optimizer]
+) -> dict[str, Tensor]:
+    """Everything that training has changed, as named tensors."""
+    tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
+    tensors |= {f"average.{name}": t for name, t in average.state_dict().items()}
+    tensors |= {f"best.{name}": t for name, t in best.items()}
+    for name, optimizer in optimizers.items():
+        tensors |= optimizer_tensors(name, optimizer)
+    return tensors
 
 
 def restore_optimizer(name: str, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -37,16 +37,17 @@ from pushforward.training.checkpoint import (
     fill,
     load_checkpoint,
     named,
-    optimizer_tensors,
     restore_optimizer,
     save_checkpoint,
+    state_tensors,
 )
 from pushforward.training.interrupts import Interrupts
 from pushforward.training.metrics import Diverged, Means, append_line, keep_lines
 from pushforward.training.optimizers import Average, adamw, learning_rate
-from pushforward.training.pace import affordable, interval, usual
+from pushforward.training.pace import affordable, end_of, interval, usual
 from pushforward.training.progress import Bar
 from pushforward.training.settings import Settings
+from pushforward.training.watch import Observation, Watch
 
 __all__ = ["Loop", "Stopped"]
 
@@ -68,6 +69,7 @@ class Loop:
         fabric: launched.
         validate: the held-out figure of a model, lower is better.
         picture: draws samples of a model into the folder.
+        observe: what is seen of the latent space of a model; None where it has none.
         slack: how much of the newest figure is noise: later weights replace the best unless worse by more.
         say: formats a validation figure for people.
         log: is given the run folder and every line of the metrics.
@@ -83,6 +85,7 @@ class Loop:
         fabric: Fabric,
         validate: Callable[[Model], float],
         picture: Callable[[Model, Path], None] = lambda model, folder: None,
+        observe: Callable[[Model], Observation | None] = lambda model: None,
         slack: Callable[[], float] = lambda: 0.0,
         say: Callable[[float], str] = "{:.4g}".format,
         log: Callable[[Path, dict], None] = lambda folder, line: None,
@@ -95,6 +98,7 @@ class Loop:
         #: Steps in all; ``calibrate`` finds them from a time, with the seconds per step beside.
         self.total, self.pace = settings.steps, None
         self.position, self.means, self.interrupts = Position(), Means(), Interrupts(fabric)
+        self.watch = Watch(observe, settings.remedy, bar.say)
         self._drawing = 0.0
         self._best: dict[str, Tensor] = {}
         self._tensors: dict[str, Tensor] = {}
@@ -120,17 +124,17 @@ class Loop:
         """
         stages = list(self.model.stages())
         with self.interrupts:
-            for index, stage in enumerate(stages):
-                if index < self.position.stage:
-                    continue
+            for index, stage in enumerate(stages[self.position.stage :], start=self.position.stage):
                 if stage.solve is not None:
                     self._solve(stage)
                 else:
-                    self._descend(stage, self._end_of(index, stages))
+                    self._descend(stage, end_of(index, stages, self.total))
+                if self._best and index + 1 < len(stages):  # the next one builds on the best weights of this one
+                    self.model.load_state_dict(self._best)
+                    self.average, self._best, self.position.best = Average(self.model, self.settings.ema), {}, None
                 self.position.stage = index + 1
                 self.checkpoint({})
-        if self._best:
-            self.model.load_state_dict(self._best)
+        self.model.load_state_dict(self._best or self.model.state_dict())
         return self.position
 
     def _descend(self, stage: Stage, end: int) -> None:
@@ -154,7 +158,7 @@ class Loop:
     def _step(self, stage: Stage, optimizers: dict[str, Any]) -> None:
         step = self.position.step
         self.model.train()
-        self.model.progress = step / max(self.total, 1)
+        self.model.progress = self.watch.progress(self.position, self.total)
         rate = learning_rate(step, self.total, warmup=self.settings.warmup, schedule=self.settings.schedule)
         for phase in stage.phases:
             if len(stage.phases) > 1:
@@ -238,16 +242,18 @@ class Loop:
             self.picture(self.average.model, self.folder)
             self._drawing += time.perf_counter() - lap
         self.bar.update(position.step, self.total or None, validation=self.say(figure))
+        seen = self.watch.look(self.model, self.average.model, position)
         position.seconds += time.perf_counter() - began
-        self._record(stage, figure)
+        self._record(stage, figure, seen)
 
-    def _record(self, stage: Stage, figure: float) -> None:
+    def _record(self, stage: Stage, figure: float, seen: dict[str, Any]) -> None:
         line = {
             "step": self.position.step,
             "stage": stage.name,
             "seconds": round(self.position.seconds, 3),
             "validation": figure,
             "loss": self.means.take(),
+            **seen,
         }
         self.position.lines += 1
         if self.folder is not None and self.fabric.is_global_zero:
@@ -259,11 +265,7 @@ class Loop:
         states: Any = self.fabric.all_gather(torch.get_rng_state().to(self.fabric.device))
         if self.folder is None or not self.fabric.is_global_zero:
             return
-        tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
-        tensors |= {f"average.{name}": t for name, t in self.average.model.state_dict().items()}
-        tensors |= {f"best.{name}": t for name, t in self._best.items()}
-        for name, optimizer in optimizers.items():
-            tensors |= optimizer_tensors(name, optimizer)
+        tensors = state_tensors(self.model, self.average.model, self._best, optimizers)
         if not all(torch.isfinite(t).all() for n, t in tensors.items() if n.startswith("model.")):
             raise Diverged(f"training: after step {self.position.step} a weight is no longer finite; try a lower lr")
         tensors["random"] = states.reshape(self.fabric.world_size, -1)
@@ -282,6 +284,7 @@ class Loop:
             return
         self.position, self._tensors = found
         self.means = Means(self.position.sums)
+        self.watch.resume(self.model, self.position)
         path = self.folder / "checkpoint"
         for prefix, module in (("model.", self.model), ("average.", self.average.model)):
             fill(module, named(self._tensors, prefix), path)
@@ -305,24 +308,26 @@ class Loop:
             return self.settings
         began = time.perf_counter()
         kept, random = deepcopy(self.model.state_dict()), torch.get_rng_state()
-        optimizers = self._optimizers(stages[0])
-        self.total, laps, pauses = 10**6, [], []
-        # A twentieth of the budget, or two seconds, is enough to see the pace.
-        # Several processes make the same number of them: what the first one's clock says.
-        while self.fabric.broadcast(len(laps) < 4 or time.perf_counter() - began < min(2.0, seconds / 20)):
-            lap = time.perf_counter()
-            self._step(stages[0], optimizers)
-            laps.append(time.perf_counter() - lap)
+        self.total, optimizers, pace, pauses = 10**6, {}, 0.0, []
+        # A twentieth of the budget, or two seconds, shows the pace of all stages; the first process' clock decides.
+        for stage in stages:
+            optimizers, laps, start = self._optimizers(stage), [], time.perf_counter()
+            enough = min(2.0, seconds / 20) / len(stages)
+            while self.fabric.broadcast(len(laps) < 4 or time.perf_counter() - start < enough):
+                lap = time.perf_counter()
+                self._step(stage, optimizers)
+                laps.append(time.perf_counter() - lap)
+            pace += usual(laps) * stage.share / sum(s.share for s in stages)
         while self.fabric.broadcast(sum(pauses) < min(0.5, seconds / 40)):
             lap = time.perf_counter()
             self._pause(optimizers)
             pauses.append(time.perf_counter() - lap)
         self.model.load_state_dict(kept)
         torch.set_rng_state(random)
-        self.position, self.means = Position(), Means()
-        self.average = Average(self.model, self.settings.ema)
-        pace, left = usual(laps), seconds - (time.perf_counter() - began)
-        found = affordable(left, step=pace, pause=min(pauses), chosen=self.settings.validate_every)
+        self.position, self.means, self.average = Position(), Means(), Average(self.model, self.settings.ema)
+        found = affordable(
+            began + seconds - time.perf_counter(), step=pace, pause=min(pauses), chosen=self.settings.validate_every
+        )
         (self.total, every), self.pace = self.fabric.broadcast((found, pace))
         self.settings = replace(self.settings, steps=self.total, validate_every=every)
         return self.settings
@@ -332,13 +337,10 @@ class Loop:
         with TemporaryDirectory() as folder:
             self.folder = Path(folder)
             self.validate(self.model)
+            self.watch.observe(self.model)
             saving.save_folder(self.model, self.folder)
             self.checkpoint(optimizers)
         self.folder = None
-
-    def _end_of(self, index: int, stages: list[Stage]) -> int:
-        shares = [0.0 if stage.solve is not None else stage.share for stage in stages]
-        return round(self.total * sum(shares[: index + 1]) / sum(shares))
 
     def _optimizers(self, stage: Stage) -> dict[str, Any]:
         made: dict[str, Any] = {}

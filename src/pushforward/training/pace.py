@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-__all__ = ["VALIDATIONS", "affordable", "interval", "usual"]
+from pushforward.core.stages import Stage
+
+__all__ = ["VALIDATIONS", "affordable", "end_of", "interval", "usual"]
 
 #: Validations (and checkpoints) in a run unless ``validate_every`` says otherwise.
 VALIDATIONS = 20
@@ -25,6 +27,18 @@ def interval(total: int, chosen: int) -> int:
         (50, 7, 1)
     """
     return chosen or max(-(-total // VALIDATIONS), 1)
+
+
+def end_of(index: int, stages: Sequence[Stage], total: int) -> int:
+    """The step at which a stage ends, out of all; a closed form takes none.
+
+    Example:
+        >>> stages = [Stage(name="codes", share=3.0), Stage(name="prior")]
+        >>> end_of(0, stages, 100), end_of(1, stages, 100)
+        (75, 100)
+    """
+    shares = [0.0 if stage.solve is not None else stage.share for stage in stages]
+    return round(total * sum(shares[: index + 1]) / sum(shares))
 
 
 def usual(laps: Sequence[float]) -> float:

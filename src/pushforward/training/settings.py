@@ -30,6 +30,7 @@ class Settings:
     precision: Literal["32", "64", "bf16", "16"] = "32"  # Bits of arithmetic; bf16 and 16 mix with 32.
     device: Literal["auto", "cpu", "cuda"] = "auto"  # Where to compute; auto takes a GPU if there is one.
     threads: int = 0  # CPU threads; 0 takes as many as torch does. Runs are bit-identical at one thread count.
+    remedy: Literal["off", "auto"] = "off"  # auto: when the latent code collapses, make it easier to use, and say so.
     seed: int = 0  # Of the initial weights, the order of examples and all noise.
 
     def __post_init__(self) -> None:
@@ -45,6 +46,8 @@ class Settings:
         for name in ("warmup", "ema", "drop_condition"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name}: got {getattr(self, name)}, expected a number from 0 to below 1")
+        if self.remedy not in ("off", "auto"):
+            raise InputError(f"remedy: got {self.remedy!r}, expected off or auto")
         if self.batch_size % self.accumulate:
             raise InputError(f"accumulate: got {self.accumulate}, expected a divisor of batch_size {self.batch_size}")
 

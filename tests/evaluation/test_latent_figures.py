@@ -1,0 +1,44 @@
+"""Pictures of latent spaces, of models with a posterior, with a codebook, with a code and without."""
+
+import pytest
+from PIL import Image as Picture
+
+from pushforward.evaluation.latent_figures import draw_latents, two_units
+from pushforward.evaluation.latents import codes_of
+from pushforward.probability.baselines import Gaussian
+from tests.evaluation.codes import Echo, Levels, Mirror
+from tests.small_data import digits, points
+
+#: Of a unit that carries something, and of one that does not.
+BLUE, ORANGE = (42, 111, 176), (209, 102, 28)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "colour"),
+    [(Echo, {"gain": (1.0, 1.0)}, BLUE), (Echo, {"gain": (0.1, 0.1)}, ORANGE), (Levels, {}, BLUE), (Mirror, {}, BLUE)],
+    ids=["active", "idle", "codes", "plain"],
+)
+def test_every_kind_of_code_is_drawn(kind, fields, colour, tmp_path):
+    data = points()
+    path = draw_latents(kind(example=data.example, **fields), data, tmp_path)
+    assert path == tmp_path / "latents.png"
+    picture = Picture.open(path).convert("RGB")
+    assert picture.size == (990, 440)
+    found = {seen for _, seen in picture.getcolors(2**20)}
+    assert colour in found and ({BLUE, ORANGE} - {colour}).isdisjoint(found)
+
+
+def test_a_model_without_a_code_is_not_drawn(tmp_path):
+    assert draw_latents(Gaussian(example=points().example), points(), tmp_path) is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_units_are_the_plane_themselves_and_many_are_projected():
+    data = points()
+    codes = codes_of(Mirror(example=data.example), data.valid)
+    plane, names = two_units(Mirror(example=data.example), codes)
+    assert (plane == codes.z).all() and names == ("unit 0", "unit 1")
+    data = digits()
+    codes = codes_of(Mirror(example=data.example), data.valid)
+    plane, names = two_units(Mirror(example=data.example), codes)
+    assert plane.shape == (60, 2) and "principal" in names[0]
