@@ -2,11 +2,30 @@
 
 import difflib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 
 from pushforward.core.errors import InputError
 
-__all__ = ["main"]
+__all__ = ["VERBS", "main"]
+
+#: Where the function of each verb is; only that of the chosen one is imported.
+VERBS = {
+    "fit": "pushforward.cli.fit:fit_command",
+    "sample": "pushforward.cli.sample:sample_command",
+    "evaluate": "pushforward.cli.evaluate:evaluate_command",
+    "check": "pushforward.cli.check:check_command",
+    "compare": "pushforward.cli.compare:compare_command",
+    "latent": "pushforward.cli.latent:latent_command",
+    "anomalies": "pushforward.cli.anomalies:anomalies_command",
+    "denoise": "pushforward.cli.denoise:denoise_command",
+    "compress": "pushforward.cli.compress:compress_command",
+    "decompress": "pushforward.cli.compress:decompress_command",
+    "book": "pushforward.cli.book:book_command",
+    "models": "pushforward.cli.command:models_command",
+    "datasets": "pushforward.cli.command:datasets_command",
+    "completion": "pushforward.cli.completion:completion_command",
+}
 
 USAGE = """\
 usage: pushforward VERB [ARGUMENTS]
@@ -16,9 +35,15 @@ Fit any family of generative model to your data, sample it, measure it, and comp
   fit MODEL --data DATA     learn: vae, realnvp, gan, ddpm, gpt, mixture, ... on a name, file or folder
   fit --resume RUN          go on with a run that was stopped
   sample RUN -n 64          draw new examples; --out FILE.png .npy .csv .txt, --prompt TEXT
+  sample RUN --given CSV    fill the empty cells of a table with draws
   evaluate RUN              likelihood, distances, coverage, memorisation, costs; --data FILE --per-example CSV
   check RUN                 does its maths hold? Exit status 1 if a property fails
   compare MODEL ...         the same data, time and seeds for several models, in one report; --data DATA --out DIR
+  latent RUN                a tour of the codes of a model that has them
+  anomalies RUN --data DIR  the examples it finds strange, the strangest first, and a threshold
+  denoise RUN --data DIR    examples without their noise; --out DIR
+  compress RUN PICTURES     losslessly, in the bytes the model needs; --out FILE.pfz
+  decompress FILE --run RUN and back; --out DIR
   book [CHAPTER]            the chapters of the book; run one, or copy it to change its numbers
   models                    the models there are
   datasets                  the data sets that have a name
@@ -63,61 +88,16 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"pushforward {version('pushforward')}")
         return 0
     verb, rest = arguments[0], arguments[1:]
-    verbs: dict[str, Callable[[list[str]], int]] = {
-        "fit": _fit,
-        "sample": _sample,
-        "evaluate": _evaluate,
-        "check": _check,
-        "compare": _compare,
-        "book": _book,
-        "models": _models,
-        "datasets": _datasets,
-        "completion": _completion,
-    }
-    if verb not in verbs:
-        near = difflib.get_close_matches(verb, verbs, n=1)
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise InputError(f"verb: there is no {verb!r}{hint}, expected one of {', '.join(verbs)}")
-    return verbs[verb](rest)
+        raise InputError(f"verb: there is no {verb!r}{hint}, expected one of {', '.join(VERBS)}")
+    module, _, function = VERBS[verb].partition(":")
+    return getattr(import_module(module), function)(rest)
 
 
-def _fit(rest: list[str]) -> int:
-    from pushforward.cli.fit import fit_command
-
-    return fit_command(rest)
-
-
-def _sample(rest: list[str]) -> int:
-    from pushforward.cli.sample import sample_command
-
-    return sample_command(rest)
-
-
-def _evaluate(rest: list[str]) -> int:
-    from pushforward.cli.evaluate import evaluate_command
-
-    return evaluate_command(rest)
-
-
-def _check(rest: list[str]) -> int:
-    from pushforward.cli.check import check_command
-
-    return check_command(rest)
-
-
-def _compare(rest: list[str]) -> int:
-    from pushforward.cli.compare import compare_command
-
-    return compare_command(rest)
-
-
-def _book(rest: list[str]) -> int:
-    from pushforward.cli.book import book_command
-
-    return book_command(rest)
-
-
-def _models(rest: list[str]) -> int:
+def models_command(rest: list[str]) -> int:
+    """List the models."""
     from pushforward.zoo import models
 
     _nothing_more("models", rest)
@@ -126,19 +106,14 @@ def _models(rest: list[str]) -> int:
     return 0
 
 
-def _datasets(rest: list[str]) -> int:
+def datasets_command(rest: list[str]) -> int:
+    """List the data sets that have a name."""
     from pushforward.datasets.catalogue import datasets_available
 
     _nothing_more("datasets", rest)
     for entry in datasets_available():
         print(f"{entry.name:<16} {entry.modality:<7} {entry.line} ({entry.where})")
     return 0
-
-
-def _completion(rest: list[str]) -> int:
-    from pushforward.cli.completion import completion_command
-
-    return completion_command(rest)
 
 
 def _nothing_more(verb: str, rest: list[str]) -> None:

@@ -11,8 +11,6 @@ from pushforward.core.errors import InputError
 
 __all__ = ["candidates", "completion_command"]
 
-VERBS = ("fit", "sample", "evaluate", "check", "compare", "book", "models", "datasets", "completion")
-
 BASH = """\
 _pushforward() {
     local IFS=$'\\n'
@@ -49,6 +47,7 @@ def candidates(words: list[str]) -> list[str]:
         >>> candidates(["fi"])[:2], "vae" in candidates(["fit", ""])
         (['fit', 'sample'], True)
     """
+    from pushforward.cli.command import VERBS
     from pushforward.zoo import models
 
     if len(words) <= 1:
@@ -75,8 +74,9 @@ def candidates(words: list[str]) -> list[str]:
         from pushforward.cli.book import chapters
 
         return [entry.name for entry in chapters()]
-    if verb in ("sample", "evaluate", "check", "compare", "book") and len(words) > 2:
-        fields = _fields(Path(__file__).parent / f"{verb}.py", verb.capitalize())
+    if verb in VERBS and verb not in ("models", "datasets", "completion") and len(words) > 2:
+        source = Path(__file__).parent / f"{VERBS[verb].partition(':')[0].rpartition('.')[2]}.py"
+        fields = _fields(source, verb.capitalize())
         return [f"--{name.replace('_', '-')}" for name in fields]
     return ["bash", "zsh"] if verb == "completion" else []
 
