@@ -21,17 +21,23 @@ _HOME = {
     "Data": "core.data",
     "Diverged": "training.metrics",
     "InputError": "core.errors",
+    "LatentEncoder": "run.encoder",
     "Model": "core.model",
     "Run": "run.loaded",
     "Score": "evaluation.score",
     "Scorecard": "evaluation.scorecard",
     "Settings": "training.settings",
     "Stopped": "training.loop",
+    "anomaly_scores": "uses.anomalies",
     "check": "conformance.report",
     "compare": "comparison.runs",
+    "compress": "uses.compression",
     "datasets_available": "datasets.catalogue",
+    "decompress": "uses.compression",
+    "denoise": "uses.denoising",
     "evaluate": "run.judge",
     "fit": "run.verbs",
+    "impute": "uses.imputation",
     "load": "run.loaded",
     "load_data": "datasets.load",
     "model": "core.model",
@@ -39,23 +45,30 @@ _HOME = {
     "plan": "run.verbs",
     "resume": "run.verbs",
     "score_examples": "run.judge",
+    "tour": "run.tour",
 }
 
 __all__ = [
     "Data",
     "Diverged",
     "InputError",
+    "LatentEncoder",
     "Model",
     "Run",
     "Score",
     "Scorecard",
     "Settings",
     "Stopped",
+    "anomaly_scores",
     "check",
     "compare",
+    "compress",
     "datasets_available",
+    "decompress",
+    "denoise",
     "evaluate",
     "fit",
+    "impute",
     "load",
     "load_data",
     "model",
@@ -63,6 +76,7 @@ __all__ = [
     "plan",
     "resume",
     "score_examples",
+    "tour",
 ]
 
 if TYPE_CHECKING:
@@ -75,12 +89,18 @@ if TYPE_CHECKING:
     from pushforward.datasets.load import load_data
     from pushforward.evaluation.score import Score
     from pushforward.evaluation.scorecard import Scorecard
+    from pushforward.run.encoder import LatentEncoder
     from pushforward.run.judge import evaluate, score_examples
     from pushforward.run.loaded import Run, load
+    from pushforward.run.tour import tour
     from pushforward.run.verbs import fit, plan, resume
     from pushforward.training.loop import Stopped
     from pushforward.training.metrics import Diverged
     from pushforward.training.settings import Settings
+    from pushforward.uses.anomalies import anomaly_scores
+    from pushforward.uses.compression import compress, decompress
+    from pushforward.uses.denoising import denoise
+    from pushforward.uses.imputation import impute
     from pushforward.zoo import models
 
 
