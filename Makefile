@@ -52,10 +52,10 @@ types: $(VENV)/.ready-dev ## basedpyright on src
 	$(BIN)/basedpyright --level error --pythonpath $(BIN)/python
 
 test: lint types ## lint, types, and the quick tests with doctests and architecture
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 test-all: lint types ## the slow tests too, and a coverage report
-	$(BIN)/python -m pytest -m "" --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto -m "" --cov --cov-report=term $(PYTEST_ARGS)
 
 # --- the uses ----------------------------------------------------------------------------------------------------
 demo: $(VENV)/.ready ## fit one model of each family to real digits, measure all, and write a report

@@ -8,7 +8,7 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from pushforward.autoencoders.hvae import HVAE
 from pushforward.core.capabilities import Density
-from pushforward.core.data import Condition
+from pushforward.core.data import Batch, Condition
 from pushforward.core.errors import InputError
 from pushforward.core.fit_units import fit_units
 from pushforward.core.modality import Image, Label, Points
@@ -218,6 +218,16 @@ def test_a_class_reaches_posterior_and_samples():
     assert not torch.isclose(model.log_prob(x, 0), model.log_prob(x, 1)).any()
 
 
+def test_numbers_of_a_condition_are_heard_in_their_own_scale():
+    model = HVAE(example=Points(dim=2), condition=Points(dim=1), latent_dim=1, width=2)
+    given = Condition(torch.tensor([[1000.0], [3000.0], [9.0]]).double(), torch.tensor([True, True, False]))
+    whole = Batch(torch.randn(3, 2), given)
+    assert [stage.name for stage in model.stages()] == ["start", "fit"]
+    for stage in model.stages()[:1]:
+        assert all(math.isfinite(bound) for bound in stage.solve(whole, whole, noise=Noise(0, rows=3)))
+    assert model.embed.centre.item() == 2000 and model.embed.spread.item() == 1000
+
+
 def test_what_an_hvae_cannot_be_is_refused():
     for name in (
         "latent_dim",
@@ -234,5 +244,7 @@ def test_what_an_hvae_cannot_be_is_refused():
             HVAE(example=Points(dim=2), **{name: -1})
     with pytest.raises(InputError, match="beta: got nan, expected at least"):
         HVAE(example=Points(dim=2), beta=math.nan)
+    with pytest.raises(InputError, match="warm_up: got 1.5, expected a share from 0 to 1"):
+        HVAE(example=Points(dim=2), warm_up=1.5)
     with pytest.raises(InputError, match="likelihood: got 'poisson'"):
         HVAE(example=Points(dim=2), likelihood="poisson")

@@ -6,9 +6,10 @@ import torch
 
 from pushforward.autoencoders.labels import LabelPrior, class_posterior, sum_over_labels, unlabelled_last
 from pushforward.autoencoders.vae import VAE
-from pushforward.core.data import Condition
+from pushforward.core.data import Batch, Condition
 from pushforward.core.modality import Label, Points
 from pushforward.core.noise import Noise
+from pushforward.flows.maf import MAF
 
 LABEL = Label(names=("left", "right"))
 
@@ -84,7 +85,43 @@ def test_unlabelled_examples_teach_where_the_classes_are():
     assert accuracy["null"] < 0.85  # 0.67
 
 
-def test_a_prior_over_labels_learns_their_shares():
+def test_importance_weights_under_a_sum_over_labels_have_their_plain_gradient():
+    """The weight of a label depends on z as well, which the doubly reparameterised gradient of one bound leaves out."""
+    found = {}
+    for gradient in ("auto", "plain"):
+        torch.manual_seed(0)
+        fields = {"objective": "iwae", "samples": 3, "gradient": gradient, "absent": "marginal"}
+        vae = VAE(example=Points(dim=2), condition=LABEL, latent_dim=1, width=8, **fields).double()
+        x = torch.linspace(-1, 1, 8).double().view(4, 2)
+        vae.loss(x, noise=Noise(0, rows=4)).mean().backward()
+        found[gradient] = [parameter.grad for parameter in vae.encoder.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(*found.values(), strict=True))
+
+
+def test_the_cost_of_a_code_without_its_label_is_that_of_the_likeliest():
+    torch.manual_seed(0)
+    flow = MAF(example=Points(dim=1), condition=LABEL, width=8)
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    fields = {"latent_dim": 1, "width": 8, "absent": "marginal", "prior": "flow", "flow": flow}
+    vae = VAE(example=Points(dim=2), condition=LABEL, **fields).double()
+    x = torch.randn(6, 2).double()
+    label = vae._with_labels(x, None)
+    absent, present = (vae.kl_each(x, c, noise=Noise(0, rows=6)) for c in (None, label))
+    assert torch.equal(absent, present)
+
+
+def test_a_prior_over_labels_starts_at_their_shares():
+    vae = VAE(example=Points(dim=2), condition=LABEL, latent_dim=1, width=8, absent="marginal")
+    given = Condition(torch.tensor([0, 1, 1, 1, 0]), torch.tensor([True, True, True, True, False]))
+    batch = Batch(torch.randn(5, 2), given)
+    assert [stage.name for stage in vae.stages()] == ["start", "fit"]
+    list(vae.start(batch, batch, noise=Noise(0, rows=5)))
+    assert torch.allclose(vae.labels.logits.softmax(0), torch.tensor([1.5, 3.5]) / 5)
+
+
+def test_a_prior_over_labels_is_even_before_it_has_seen_any():
     labels = LabelPrior(3)
     assert torch.allclose(labels.log_prob(None, 2), torch.full((2, 3), -math.log(3.0)))
     assert [condition.value.tolist() for condition in labels.each(2)] == [[0, 0], [1, 1], [2, 2]]

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from pushforward.autoencoders.posteriors import FARTHEST, Diagonal, Posterior, PosteriorHead, bounded
+from pushforward.autoencoders.posteriors import (
+    FARTHEST,
+    Diagonal,
+    Posterior,
+    PosteriorHead,
+    bounded,
+    log_normal_pairs,
+)
 from pushforward.core.errors import InputError
 
 NAMES = ("diagonal", "full", "iaf")
@@ -98,6 +105,17 @@ def test_log_variances_are_bounded_and_units_in_between_are_left_alone():
     raw = torch.tensor([-1e9, -0.01, 0.0, 0.01, 1e9])
     assert torch.allclose(bounded(raw), torch.tensor([-FARTHEST, -0.01, 0.0, 0.01, FARTHEST]))
     assert Diagonal(torch.zeros(1, 1), torch.tensor([1e9])).draw(torch.ones(1, 1))[0].isfinite().all()
+
+
+def test_matrix_products_of_densities_are_not_rounded_to_16_bits():
+    torch.manual_seed(0)
+    z, mean, log_variance = torch.randn(5, 3), torch.randn(4, 3), torch.full((4, 3), -8.0)
+    full = PosteriorHead("full", 3)
+    h, eps = torch.randn(4, full.outputs), torch.randn(4, 3)
+    pairs, drawn = log_normal_pairs(z, mean, log_variance), full(h).draw(eps)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(log_normal_pairs(z, mean, log_variance), pairs)
+        assert torch.equal(full(h).draw(eps)[0], drawn)
 
 
 def test_an_unknown_posterior_is_refused():

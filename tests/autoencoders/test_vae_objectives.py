@@ -151,6 +151,32 @@ def test_warm_up_and_remedy_weigh_the_kl():
     assert model.beta == 4.0, "what was asked for stays on record"
 
 
+def test_free_bits_are_those_of_every_unit_even_if_the_prior_has_no_units():
+    model = VAE(example=Points(dim=3), latent_dim=4, width=8, prior="mixture", prior_components=2, free_bits=50.0)
+    kl = model.terms(torch.randn(10, 3), None, noise=Noise(0, rows=10))["kl"]
+    assert torch.equal(kl, torch.full((10,), 200.0))
+
+
+def test_a_remedy_names_no_free_bits_where_there_are_none():
+    model = VAE(example=Points(dim=3), latent_dim=2, width=8, objective="iwae", samples=2)
+    assert model.ease(2) == "beta=1, warm_up=0.5"
+
+
+@pytest.mark.parametrize("objective", ["beta-tc", "mmd"])
+def test_terms_of_a_batch_are_averaged_over_all_draws(objective: str):
+    torch.manual_seed(0)
+    model = VAE(example=Points(dim=3), latent_dim=2, width=8, objective=objective, beta=4.0, samples=40)
+    one = VAE(example=Points(dim=3), latent_dim=2, width=8, objective=objective, beta=4.0)
+    one.load_state_dict(model.state_dict())
+    x, name = torch.randn(20, 3), "mmd" if objective == "mmd" else "total_correlation"
+    found = {
+        m.samples: torch.stack([m.terms(x, None, noise=Noise(s, rows=20))[name].mean() for s in range(30)])
+        for m in (model, one)
+    }
+    assert found[40].mean().item() == pytest.approx(found[1].mean().item(), abs=4 * found[1].std().item() / 30**0.5)
+    assert found[40].std() < 0.5 * found[1].std()  # the root of 40 draws is a sixth
+
+
 def test_the_importance_bound_does_not_depend_on_the_batch_and_grows():
     torch.manual_seed(0)
     model = VAE(example=Image(height=6, width=6, levels=2), latent_dim=3, width=16).double()
@@ -173,6 +199,8 @@ def test_the_importance_bound_does_not_depend_on_the_batch_and_grows():
             {"objective": "iwae", "gradient": "dreg", "posterior": "iaf"},
             "gradient: got 'dreg', posterior='iaf' accepts",
         ),
+        ({"beta": math.inf}, "beta: got inf, expected a finite number"),
+        ({"objective": "capacity", "beta": 2.0}, "beta: got 2.0, objective='capacity' gives the KL no weight"),
         ({"gradient": "plain"}, "gradient: got 'plain', it is used with objective='iwae'"),
         ({"objective": "iwae", "free_bits": 0.1}, "free_bits: got 0.1, objective='iwae' has no KL"),
         ({"absent": "marginal"}, "absent: got 'marginal', summing over labels needs a class label"),
@@ -187,4 +215,7 @@ def test_what_does_not_go_together_is_refused(fields, message: str):
     with pytest.raises(InputError, match=message):
         VAE(example=Points(dim=2), latent_dim=2, **fields)
     if "absent" in fields:
-        VAE(example=Points(dim=2), condition=Label(names=("a", "b")), **fields)
+        label = Label(names=("a", "b"))
+        VAE(example=Points(dim=2), condition=label, **fields)
+        with pytest.raises(InputError, match="gradient: got 'dreg', absent='marginal' accepts 'plain'"):
+            VAE(example=Points(dim=2), condition=label, objective="iwae", gradient="dreg", **fields)

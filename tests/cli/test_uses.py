@@ -62,7 +62,7 @@ def test_a_folder_is_compressed_and_comes_back(picture_run, tmp_path, capsys):
     out = tmp_path / "x.pfz"
     assert main(["compress", picture_run, str(new), "--out", str(out)]) == 0
     said = capsys.readouterr().out
-    assert "13 images of 64 numbers" in said and "1 of them were brought to" in said and "PNG, a file each" in said
+    assert "13 images of 64 numbers" in said and "1 of them was brought to" in said and "PNG, a file each" in said
     assert f"{out.stat().st_size:,} bytes" in said
     assert main(["decompress", str(out), "--run", picture_run, "--out", str(tmp_path / "back")]) == 0
     assert "13 pictures" in capsys.readouterr().out

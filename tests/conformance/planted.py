@@ -290,8 +290,8 @@ class HighVAE(VAE):
         terms = VAE.terms(self, x, condition, noise=noise)
         return {**terms, "kl": 0.5 * terms["kl"]}
 
-    def log_likelihood(self, x, condition, *, noise):
-        return -sum(self.terms(x, condition, noise=noise).values())
+    def log_weights(self, x, condition, *, samples, noise):
+        return torch.stack([-sum(self.terms(x, condition, noise=noise).values()) for _ in range(samples)])
 
 
 @model

@@ -121,6 +121,7 @@ def test_bits_per_dimension_only_of_a_mass():
     [
         (VAE, points, "bound", "density", {"width": 8}),
         (VAE, digits, "bound", "mass", {"width": 8}),
+        (VAE, digits, "bound", "mass", {"width": 8, "likelihood": "gaussian"}),
         (Gaussian, points, "exact", "density", {}),
         (Gaussian, digits, "bound", "mass", {}),
         (Gaussian, grid, "bound", "mixed", {}),
@@ -138,8 +139,8 @@ def test_kinds_and_measures(cls, make, kind, measure, fields):
         assert (score.conditions["kind"], score.conditions["measure"]) == (kind, measure)
         assert math.isfinite(score.value) and score.low <= score.value <= score.high
         assert score.details.get("importance samples") == (None if kind == "exact" else DRAWS)
-    # Pixels of a network of reals, and grid values, are spread over their cells; codes are what they are.
-    spread = kind == "bound" and measure != "density"
+    # Pixels of a model of reals, and grid values, are spread over their cells; codes and masses are what they are.
+    spread = kind == "bound" and measure != "density" and (cls is not VAE or "likelihood" in fields)
     assert scores[0].details["dequantisation"] == ("uniform" if spread else "none")
 
 

@@ -156,11 +156,16 @@ def test_counts_are_scipys_negative_binomial():
     likelihood = CountLikelihood(mean_count=(4.0,), deviation=(2.0,))
     k = torch.arange(200.0).double()
     theta = torch.tensor([[[0.3], [1.2]]]).double().expand(200, 2, 1)
-    m, r = (15 * math.tanh(n / 15) for n in (0.3 + math.log(4), 1.2))
-    r, m = math.exp(r), math.exp(m)
+    m, r = 4 * math.exp(15 * math.tanh(0.3 / 15)), math.exp(15 * math.tanh(1.2 / 15))
     known = torch.from_numpy(nbinom.logpmf(k.numpy(), r, r / (r + m)))
     assert torch.allclose(likelihood.log_prob((k[:, None] - 4) / 2, theta), known)
     assert (likelihood.mean(theta)[0].item() * 2 + 4) == pytest.approx(m)
+
+
+@pytest.mark.parametrize("mean", [0.02, 5000.0])
+def test_before_training_the_mean_count_is_that_of_the_data(mean: float):
+    likelihood = CountLikelihood(mean_count=(mean,), deviation=(1.0,))
+    assert (likelihood.mean(torch.zeros(1, 2, 1).double()).item() + mean) == pytest.approx(mean)
 
 
 def test_negative_counts_are_impossible():

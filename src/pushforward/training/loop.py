@@ -309,8 +309,7 @@ class Loop:
         began = time.perf_counter()
         kept, random = deepcopy(self.model.state_dict()), torch.get_rng_state()
         self.total, optimizers, pace, pauses = 10**6, {}, 0.0, []
-        # A twentieth of the budget, or two seconds, shows the pace of all stages; the first process' clock decides.
-        for stage in stages:
+        for stage in stages:  # a twentieth of the budget, or two seconds: the clock of the first process decides
             optimizers, laps, start = self._optimizers(stage), [], time.perf_counter()
             enough = min(2.0, seconds / 20) / len(stages)
             while self.fabric.broadcast(len(laps) < 4 or time.perf_counter() - start < enough):
@@ -325,9 +324,8 @@ class Loop:
         self.model.load_state_dict(kept)
         torch.set_rng_state(random)
         self.position, self.means, self.average = Position(), Means(), Average(self.model, self.settings.ema)
-        found = affordable(
-            began + seconds - time.perf_counter(), step=pace, pause=min(pauses), chosen=self.settings.validate_every
-        )
+        chosen = self.settings.validate_every
+        found = affordable(began + seconds - time.perf_counter(), step=pace, pause=min(pauses), chosen=chosen)
         (self.total, every), self.pace = self.fabric.broadcast((found, pace))
         self.settings = replace(self.settings, steps=self.total, validate_every=every)
         return self.settings
