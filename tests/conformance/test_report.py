@@ -30,9 +30,10 @@ def new(cls, kind: str, seed: int = 0) -> Model:
     """A small model with its initial weights."""
     # One component is small, and the likelihood may have just one.
     fields = {field.name for field in dataclasses.fields(cls) if (field.name, field.default) != ("components", 1)}
+    sizes = SMALL | {"layers": 2, "width": 1} if cls.__name__ == "HVAE" else SMALL  # its vectors: 16 times its width
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return create(cls, small(kind), {name: size for name, size in SMALL.items() if name in fields})
+        return create(cls, small(kind), {name: size for name, size in sizes.items() if name in fields})
 
 
 def complaints(report) -> str:
