@@ -6,7 +6,16 @@ import math
 import pytest
 import torch
 
-from pushforward.autoencoders.lookup_free import FiniteScalar, LookupFree, each_entropy, even_levels, mean_entropy
+from pushforward.autoencoders.lookup_free import (
+    DECAY,
+    EVERY,
+    FiniteScalar,
+    LookupFree,
+    Whitening,
+    each_entropy,
+    even_levels,
+    mean_entropy,
+)
 from pushforward.core.errors import InputError
 from pushforward.core.noise import Noise
 
@@ -109,6 +118,48 @@ def test_vectors_in_a_corner_are_spread_over_the_grid(quantizer):
     eye = quantizer.whiten(z + move).T.cov()
     # 500 vectors know a covariance of one to 4 sqrt(2 / 500), and the averages have 0.97^200 = 2e-3 of the move left.
     assert torch.allclose(eye, torch.eye(quantizer.dim), atol=0.3)
+
+
+def test_whitening_looks_now_and_then_and_forgets_as_much_as_it_would_at_every_step():
+    whiten = Whitening(2).double()
+    start = Noise(0, rows=400).normal(2).double()
+    whiten(start)
+    mean, moved = start.mean(0), start + 10
+    for step in range(1, 3 * EVERY + 1):
+        whiten(moved)
+        whiten.learn()
+        whiten.learn()  # nothing was seen since
+        # By the looks, what is left of the first mean is the power of the memory that steps would have left.
+        left = DECAY ** (step - step % EVERY)
+        assert torch.allclose(whiten.mean, mean + 10 * (1 - left))
+    still = {name: t.clone() for name, t in whiten.state_dict().items()}
+    whiten.eval()(start - 50)
+    whiten.learn()
+    assert all(torch.equal(t, still[name]) for name, t in whiten.state_dict().items()), "use leaves no trace"
+
+
+def test_a_whitening_that_was_stopped_looks_at_the_same_steps():
+    whole, first, then = (Whitening(3) for _ in range(3))
+    steps = [Noise(step, rows=50).normal(3) + step for step in range(3 * EVERY)]
+
+    def learn(whiten, some):
+        for z in some:
+            whiten(z)
+            whiten.learn()
+
+    learn(whole, steps)
+    learn(first, steps[: EVERY + 3])
+    then.load_state_dict(first.state_dict())
+    learn(then, steps[EVERY + 3 :])
+    assert all(torch.equal(a, b) for a, b in zip(whole.buffers(), then.buffers(), strict=True))
+
+
+def test_whitening_in_single_precision_is_right_far_from_zero():
+    """Squares of vectors at 1000 +- 0.1 would lose all digits; the covariance is taken about the mean."""
+    z = 1000 + 0.1 * Noise(0, rows=4000).normal(3)
+    covariance = Whitening(3)(z).T.cov()
+    # A float32 at 1000 has steps of 6e-5, a share of 6e-4 of the deviation; FLAT adds 1e-4 to the variance.
+    assert torch.allclose(covariance, torch.eye(3), atol=5e-3)
 
 
 def test_whitening_without_variance_is_harmless():

@@ -60,7 +60,7 @@ def test_the_doubly_reparameterised_gradient_is_unbiased_and_less_noisy(k: int):
 
 
 @pytest.mark.parametrize("power", [0.3, 2.0])
-def test_the_doubly_reparameterised_gradient_is_unbiased_while_the_kl_term_comes_in(power: float):
+def test_the_doubly_reparameterised_gradient_is_unbiased_whatever_the_weight_of_the_kl_term(power: float):
     """A standard error is 0.004 at most; without the power the gradient would be off by 0.03 to 0.4."""
     n = 100_000
     plain, doubly = (gradients(4, n, name, power)[1] for name in ("plain", "dreg"))

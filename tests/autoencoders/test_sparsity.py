@@ -44,5 +44,6 @@ def test_penalties_are_per_example_but_for_rates():
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(InputError, match="sparsity: got 'l0', expected none"):
-        activate(torch.zeros(1, 1), "l0")
+    for function in (activate, penalty):
+        with pytest.raises(InputError, match="sparsity: got 'l0', expected none"):
+            function(torch.zeros(1, 1), "l0")

@@ -14,6 +14,7 @@ from pushforward.core.native_units import NativeCells, NativePoints
 from pushforward.core.noise import Noise
 from pushforward.core.table import Column, Table
 from pushforward.core.text import Text
+from pushforward.probability.column_likelihood import ColumnLikelihood
 
 N = 300
 RNG = np.random.default_rng(0)
@@ -142,3 +143,17 @@ def test_values_far_beyond_the_training_rows_have_an_interval():
 def test_any_numbers_decode_to_a_row_of_the_table():
     y = 20 * Noise(3, rows=64).normal(2, 10).double()
     TABLE.check(cells().decode(y, noise=Noise(0, rows=64)))
+
+
+def test_a_cell_past_the_last_score_has_a_width_and_no_mass():
+    """Without a width it would be a continuous number, with a density in place of a mass."""
+    units = cells()
+    far = ROWS[:2].clone()
+    far[0, 1], far[1, 1] = 1e7, -1e7
+    y, _ = encode(units, far, torch.float32)
+    assert (y[:, 1, 1] > 0).all()
+    likelihood = ColumnLikelihood(units=units)
+    theta = torch.zeros(2, *likelihood.theta)
+    theta[:, :, len(units.numbers) : 2 * len(units.numbers)] = 50.0  # as wide as a logistic can be
+    each = likelihood.log_prob_each(y, theta)[:, 1]
+    assert (each < -60).all() and each.isfinite().all()

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pushforward.autoencoders.corruption import Corruption, check_corruption, corrupt
+from pushforward.autoencoders.posteriors import widened
 from pushforward.autoencoders.sparsity import Sparsity, activate, penalty
 from pushforward.core.capabilities import HasLatent
 from pushforward.core.data import Batch, Condition
@@ -136,7 +137,7 @@ class Autoencoder(HasLatent):
         self, z: Float[Tensor, "batch latent"], c: Float[Tensor, "batch width"] | None
     ) -> Float[Tensor, "batch *theta"]:
         """The parameters of p(x | z, c)."""
-        theta = self.decoder(z, c)
+        theta = widened(self.decoder(z, c))
         return theta if self.log_v is None else torch.cat((theta, (STRIDE * self.log_v).expand_as(theta)), dim=1)
 
     def infer(self, x: Shaped[Tensor, "batch *units"], condition: Condition | None) -> Float[Tensor, "batch latent"]:

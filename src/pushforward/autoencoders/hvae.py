@@ -32,14 +32,14 @@ from torch import Tensor, nn
 from pushforward.autoencoders.annealing import kl_weight
 from pushforward.autoencoders.ladder import BottomUp, Gaussian, Map, TopDownLayer, Upward, scale_steps
 from pushforward.core.capabilities import HasDensity, HasPosterior
-from pushforward.core.data import Condition
+from pushforward.core.data import Batch, Condition
 from pushforward.core.errors import InputError
 from pushforward.core.modality import Image, Modality
 from pushforward.core.model import model
 from pushforward.core.noise import Noise
 from pushforward.core.stages import Phase, Stage
 from pushforward.core.units import Space
-from pushforward.nn.conditioning import conditioner
+from pushforward.nn.conditioning import RowConditioner, conditioner
 from pushforward.probability.likelihoods import LikelihoodName, likelihood_of, space_of
 
 __all__ = ["HVAE"]
@@ -285,12 +285,16 @@ class HVAE(HasDensity, HasPosterior):
         # Four nats per number is about the usual size of a gradient here; one bad draw of a narrow layer can give
         # a thousand times that.
         clip = 4.0 * math.prod(self.shape)
-        return [
-            Stage(
-                name="fit",
-                phases=[Phase(name="fit", terms=self.terms, parameters=list(self.parameters()), lr=2e-3, clip=clip)],
-            )
-        ]
+        phase = Phase(name="fit", terms=self.terms, parameters=list(self.parameters()), lr=2e-3, clip=clip)
+        fit = Stage(name="fit", phases=[phase])
+        return [Stage(name="start", solve=self.take_scales), fit] if isinstance(self.embed, RowConditioner) else [fit]
+
+    def take_scales(self, train: Batch, valid: Batch, *, noise: Noise) -> Iterator[float]:
+        """Take the scales of a condition's numbers from training examples; the figure is the bound."""
+        with torch.no_grad():
+            if isinstance(self.embed, RowConditioner) and train.condition:
+                self.embed.standardise_(train.condition.value[train.condition.present])
+            yield -float(self.log_likelihood(valid.x, valid.condition, noise=noise.part(0, len(valid.x))).mean())
 
     # -- the parts --------------------------------------------------------------------------------------------------
 
@@ -299,6 +303,8 @@ class HVAE(HasDensity, HasPosterior):
         for name, low in (least | {"beta": 0, "warm_up": 0, "free_bits": 0}).items():
             if not low <= (number := getattr(self, name)) < math.inf:
                 raise InputError(f"{name}: got {number}, expected at least {low}")
+        if self.warm_up > 1:
+            raise InputError(f"warm_up: got {self.warm_up}, expected a share from 0 to 1")
 
     def _geometry(self) -> tuple[tuple[int, int], int, int]:
         """Size of the finest map, channels that go in and numbers per pixel that come out; a vector is one pixel."""

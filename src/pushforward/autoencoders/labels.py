@@ -70,7 +70,9 @@ def sum_over_labels(
 
 
 class LabelPrior(nn.Module):
-    """The learned prior over labels, and what is known of the label of each example before it is seen.
+    """The prior over labels, and what is known of the label of each example before it is seen.
+
+    It starts at the shares that the labels have among the labelled training examples; those without one teach it more.
 
     Args:
         classes: how many labels there are.
@@ -84,6 +86,12 @@ class LabelPrior(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(classes))
+
+    @torch.no_grad()
+    def start_(self, condition: Condition) -> None:
+        """Take the shares of the labels that are there, each counted half once more, so that none is impossible."""
+        counts = condition.value[condition.present].bincount(minlength=len(self.logits)) + 0.5
+        self.logits.copy_((counts / counts.sum()).log())
 
     def log_prob(self, condition: Condition | None, n: int) -> Float[Tensor, "n classes"]:
         """The logarithm of pi for each of n examples; of a known label, 0 for it and minus infinity elsewhere."""

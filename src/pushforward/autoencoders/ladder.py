@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pushforward.autoencoders.posteriors import widened
 from pushforward.nn.convnet import Halving, halvings
 from pushforward.nn.mlp import zero_
 
@@ -48,7 +49,7 @@ class Gaussian(NamedTuple):
     @classmethod
     def of(cls, parameters: Float[Tensor, "batch twice height width"]) -> "Gaussian":
         """The first half of the channels is the mean, the second the log-deviation, kept within its limits."""
-        mean, raw = parameters.float().chunk(2, 1) if parameters.dtype == torch.bfloat16 else parameters.chunk(2, 1)
+        mean, raw = widened(parameters).chunk(2, 1)
         return cls(mean, FARTHEST * torch.tanh(raw / FARTHEST))
 
     def at(self, u: Map) -> Map:

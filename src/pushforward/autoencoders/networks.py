@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pushforward.autoencoders.posteriors import STRIDE
+from pushforward.autoencoders.posteriors import STRIDE, widened
 from pushforward.nn.backbones import decoder
 from pushforward.probability.likelihood import Likelihood
 
@@ -65,7 +65,7 @@ class Observation(nn.Module):
     def forward(
         self, z: Float[Tensor, "batch latent"], c: Float[Tensor, "batch width"] | None = None
     ) -> Float[Tensor, "batch *theta"]:
-        theta = self.net(z, c)
+        theta = widened(self.net(z, c))
         if self.log_v is None:
             return theta
         return torch.cat((theta, (STRIDE * self.log_v).expand_as(theta)), dim=1)

@@ -39,7 +39,11 @@ def kl_per_unit(
 
 
 def importance_bound(
-    log_weights: Float[Tensor, "k batch"], z: Float[Tensor, "k batch latent"], gradient: Literal["plain", "dreg"]
+    log_weights: Float[Tensor, "k batch"],
+    z: Float[Tensor, "k batch latent"],
+    gradient: Literal["plain", "dreg"],
+    *,
+    power: float = 1.0,
 ) -> Float[Tensor, "batch"]:
     r"""The bound :math:`\log \frac1K \sum_k w_k` on log p(x), :math:`w_k = p(x, z_k) / q(z_k \mid x)`.
 
@@ -51,12 +55,17 @@ def importance_bound(
 
     has the same expectation and no such fault (Tucker et al. 2019, eq. 8). Both come from one backward pass: of
     :math:`\sum_k \tilde w_k \log w_k` with the weights held fixed, the gradient that arrives at :math:`z_k` being
-    multiplied by :math:`\tilde w_k` once more.
+    multiplied by :math:`\tilde w_k` once more. If the KL term has a weight :math:`\beta`, the importance weights are
+    :math:`w_k = p(x \mid z_k) \, (p(z_k) / q(z_k \mid x))^\beta`; the score of q, for which the second weight stands,
+    then counts :math:`\beta` times, and that weight is :math:`1 - \beta + \beta \tilde w_k`. While the KL term comes in
+    the VAE takes the :math:`\beta` of the end: with that of the moment digits were 0.07 to 0.17 nats worse (three seeds
+    of 600 steps, K = 20).
 
     Args:
         log_weights: log w; for "dreg" q must be scored with its parameters detached.
         z: the draws; for "dreg" all of the gradient of the encoder comes through them.
         gradient: which of the two. The value is the same.
+        power: the exponent beta of p(z) / q(z | x) in the weights.
 
     Example:
         >>> importance_bound(torch.tensor([[1.0], [3.0]]).log(), torch.zeros(2, 1, 1), "plain").exp()
@@ -69,7 +78,8 @@ def importance_bound(
         case "dreg":
             share = log_weights.detach().softmax(0)
             if z.requires_grad:
-                z.register_hook(lambda grad: grad * share[..., None])
+                factor = 1 - power + power * share[..., None]
+                z.register_hook(lambda grad: grad * factor)
             surrogate = (share * log_weights).sum(0)
             return bound.detach() + surrogate - surrogate.detach()
     raise ValueError(f"gradient: got {gradient!r}, expected plain or dreg")

@@ -8,8 +8,9 @@ Each one turns standard normal noise into a code, which keeps a draw differentia
   :math:`z_t = e^{a_t} \odot z_{t-1} + m_t`, where :math:`a_t` and :math:`m_t` see the units of :math:`z_{t-1}` before
   their own, and the example (Kingma et al. 2016, eq. 9 to 11).
 
-The chain rule gives the nats of a unit: :math:`\log q(z) = \sum_j \log q(z_j \mid z_{<j})`. Draws stand before the
-batch: K of them have shape (K, B, D).
+Of a Gaussian the chain rule gives the nats of a unit: :math:`\log q(z) = \sum_j \log q(z_j \mid z_{<j})`; of a flow,
+whose steps go through the units in different orders, only their sum has a meaning. Draws stand before the batch: K of
+them have shape (K, B, D). Densities are computed in float32 at least, whatever a network computes in.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 from pushforward.core.errors import InputError
 from pushforward.nn.made import MADE
 
-__all__ = ["Diagonal", "Flow", "Full", "Posterior", "PosteriorHead", "PosteriorName", "bounded"]
+__all__ = ["Diagonal", "Flow", "Full", "Posterior", "PosteriorHead", "PosteriorName", "bounded", "widened"]
 
 PosteriorName = Literal["diagonal", "full", "iaf"]
 
@@ -49,6 +50,16 @@ LARGEST_LOG_SCALE = 2.0
 def bounded(raw: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """A log-variance kept within its limits: the identity near 0, flat far out, so that gradients never vanish."""
     return FARTHEST * torch.tanh(raw / FARTHEST)
+
+
+def widened(t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """What a network computed in 16 bits as float32: a log-density is a small difference of large numbers.
+
+    Example:
+        >>> widened(torch.zeros(1, dtype=torch.bfloat16)).dtype, widened(torch.zeros(1).double()).dtype
+        (torch.float32, torch.float64)
+    """
+    return t.float() if t.dtype in (torch.bfloat16, torch.float16) else t
 
 
 def log_standard(eps: Float[Tensor, "*draws latent"]) -> Float[Tensor, "*draws latent"]:
@@ -160,7 +171,8 @@ class Full(Posterior):
         return (self.scale**2).sum(-1).log()
 
     def draw(self, eps: Tensor) -> tuple[Tensor, Tensor]:
-        z = self.mean + (self.scale @ eps[..., None])[..., 0]
+        with torch.autocast(eps.device.type, enabled=False):  # which multiplies matrices in 16 bits
+            z = self.mean + (self.scale @ eps[..., None])[..., 0]
         return z, log_standard(eps) - self.log_diagonal
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -222,7 +234,8 @@ class Flow(Posterior):
     def _moved(self, step: MADE, z: Tensor) -> tuple[Tensor, Tensor]:
         """(a, m) of a step."""
         context = self.context.expand(*z.shape[:-1], -1)
-        raw, shift = step(z.flatten(0, -2), context.flatten(0, -2)).view(*z.shape[:-1], -1).chunk(2, -1)
+        said = widened(step(z.flatten(0, -2), context.flatten(0, -2)))
+        raw, shift = said.view(*z.shape[:-1], -1).chunk(2, -1)
         return LARGEST_LOG_SCALE * torch.tanh(raw / LARGEST_LOG_SCALE), shift
 
 
@@ -264,6 +277,7 @@ class PosteriorHead(nn.Module):
 
     def forward(self, h: Float[Tensor, "batch outputs"]) -> Posterior:
         """q(z | x, c) of a batch, from what the encoder says about it."""
+        h = widened(h)
         if self.spread is None:
             mean, spread = h.split((self.dim, self.entries), dim=1)
         else:
@@ -286,4 +300,5 @@ def log_normal_pairs(
     """
     precision = (-log_variance).exp()
     constant = (mean**2 * precision + log_variance).sum(1) + z.shape[1] * math.log(2 * math.pi)
-    return -0.5 * (z**2 @ precision.T - 2 * z @ (mean * precision).T + constant)
+    with torch.autocast(z.device.type, enabled=False):  # in 16 bits little is left of a difference of large products
+        return -0.5 * (z**2 @ precision.T - 2 * z @ (mean * precision).T + constant)

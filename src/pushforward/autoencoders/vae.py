@@ -107,7 +107,7 @@ class VAE(HasDensity, HasPosterior):
     posterior: PosteriorName = "diagonal"  # q(z | x): independent units, any Gaussian, or an autoregressive flow.
     objective: Objective = "elbo"  # What training descends on.
     samples: int = 1  # Draws of z for each example and update: the K of iwae; the others average over them.
-    gradient: Gradient = "auto"  # Of iwae; auto is doubly reparameterised, for iaf plain.
+    gradient: Gradient = "auto"  # Of iwae; auto is doubly reparameterised, for iaf and summed labels plain.
     beta: float = 1.0  # Weight of the KL term, of beta-tc that of the total correlation; not 1: no bound.
     gamma: float = 100.0  # Weight of the term that mmd adds and of the distance of the KL to the capacity.
     capacity: float = 25.0  # Nats of KL that objective="capacity" comes to half-way through the training.
@@ -139,8 +139,8 @@ class VAE(HasDensity, HasPosterior):
         self.decoder = Observation(self.latent_dim, self.observed, self.variance, self._sizes(outputs))
         self.mixture = MixtureParameters(self.prior_components, self.latent_dim) if self.prior == "mixture" else None
         self.pseudo = PseudoInputs(self.prior_components, inputs) if self.prior == "vamp" else None
-        classes = self.condition.size if isinstance(self.condition, Label) else 0
-        self.labels = LabelPrior(classes) if self.absent == "marginal" else None
+        given = self.condition
+        self.labels = LabelPrior(given.size) if self.absent == "marginal" and isinstance(given, Label) else None
         self.eased = 0
 
     # -- the distributions ------------------------------------------------------------------------------------------
@@ -178,8 +178,7 @@ class VAE(HasDensity, HasPosterior):
         self, x: Float[Tensor, "batch *units"], z: Float[Tensor, "k batch latent"], c: Tensor | None
     ) -> Float[Tensor, "k batch"]:
         """log p(x | z_k, c), all K draws in one pass of the decoder."""
-        k = len(z)
-        if k > 1:
+        if (k := len(z)) > 1:
             x = x.expand(k, *x.shape).flatten(0, 1)
             c = None if c is None else c.expand(k, *c.shape).flatten(0, 1)
         return self.observed.log_prob(x, self.decoder(z.flatten(0, 1), c)).view(k, -1)
@@ -206,12 +205,13 @@ class VAE(HasDensity, HasPosterior):
         z, log_q = q.draw(eps)
         observed = self._log_observed(x, z, c)
         if self.objective == "iwae":
-            doubly = self.gradient != "plain" and self.posterior != "iaf"
+            # The weights of a sum over labels depend on z as well: doubly reparameterised it would be biased.
+            doubly = self.gradient != "plain" and self.posterior != "iaf" and self.labels is None
             scored = q.detached().log_prob(z) if doubly else log_q.sum(-1)
             log_weights = observed + weight * beta * (prior.log_prob(z) - scored)
-            return {"bound": -importance_bound(log_weights, z, "dreg" if doubly else "plain")}
+            return {"bound": -importance_bound(log_weights, z, "dreg" if doubly else "plain", power=beta)}
         kl = kl_per_unit(q, prior, z, log_q)
-        free = max(self.free_bits, 0.1 * (self.eased - 1))
+        free = max(self.free_bits, 0.1 * (self.eased - 1)) * self.latent_dim / kl.shape[1]
         counted = (kl.clamp(min=free) if free else kl).sum(1)
         found = {"reconstruction": -observed.mean(0)}
         match self.objective:
@@ -219,10 +219,10 @@ class VAE(HasDensity, HasPosterior):
                 return {**found, "kl": weight * beta * counted}
             case "beta-tc":
                 assert isinstance(q, Diagonal)
-                excess = weight * (beta - 1) * total_correlation(z[0], q)
+                excess = weight * (beta - 1) * torch.stack([total_correlation(each, q) for each in z]).mean(0)
                 return {**found, "kl": weight * counted, "total_correlation": excess}
             case "mmd":
-                distance = maximum_mean_discrepancy(z[0], prior.draw(noise))
+                distance = torch.stack([maximum_mean_discrepancy(each, prior.draw(noise)) for each in z]).mean()
                 return {**found, "kl": weight * beta * counted, "mmd": self.gamma * distance.expand(len(x))}
             case "capacity":
                 reach = ramp(self.progress, over=0.5) * self.capacity
@@ -231,7 +231,7 @@ class VAE(HasDensity, HasPosterior):
     def ease(self, times: int) -> str:
         """The KL term with weight 1 at most, over half of what is left; from the second time on with free bits."""
         self.eased = times
-        free = f", free_bits={0.1 * (times - 1):.1f}" if times > 1 else ""
+        free = f", free_bits={0.1 * (times - 1):.1f}" if times > 1 and self.objective != "iwae" else ""
         return f"beta={min(self.beta, 1.0):g}, warm_up={max(self.warm_up, 0.5):g}{free}"
 
     # -- the density ------------------------------------------------------------------------------------------------
@@ -305,11 +305,10 @@ class VAE(HasDensity, HasPosterior):
         self, x: Float[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
     ) -> Float[Tensor, "batch units"]:
         """Nats of each unit, or of all together under a prior without independent units."""
-        q = self.posterior_of(x, condition)
+        condition = self._with_labels(x, condition)
+        q = self._posterior(x, self._embedded(condition, len(x)))
         z, log_q = q.draw(noise.normal(1, self.latent_dim, like=self._anchor()).transpose(0, 1))
         return kl_per_unit(q, self.prior_now(condition), z, log_q)
-
-    # -- conditions ---------------------------------------------------------------------------------------------------
 
     def _embedded(self, condition: Condition | None, n: int) -> Float[Tensor, "n width"] | None:
         return None if self.embed is None else self.embed(condition, n)
@@ -331,15 +330,16 @@ class VAE(HasDensity, HasPosterior):
         clip = 4.0 * math.prod(self.shape)
         phase = Phase(name="fit", terms=self.terms, parameters=list(self.parameters()), lr=2e-3, clip=clip)
         fit = Stage(name="fit", phases=[phase])
-        if self.pseudo is None and not isinstance(self.embed, RowConditioner):
-            return [fit]
-        return [Stage(name="start", solve=self.start), fit]
+        starts = self.pseudo is not None or self.labels is not None or isinstance(self.embed, RowConditioner)
+        return [Stage(name="start", solve=self.start), fit] if starts else [fit]
 
     def start(self, train: Batch, valid: Batch, *, noise: Noise) -> Iterator[float]:
-        """Take the scales of conditions and the first pseudo-inputs from training examples; the figure is the bound."""
+        """Take scales and shares of conditions and the first pseudo-inputs from the data; the figure is the bound."""
         with torch.no_grad():
             if isinstance(self.embed, RowConditioner) and train.condition:
                 self.embed.standardise_(train.condition.value[train.condition.present])
+            if self.labels is not None and train.condition:
+                self.labels.start_(train.condition)
             if self.pseudo is not None:
                 rows = torch.linspace(0, len(train.x) - 1, self.prior_components).long()
                 self.pseudo.inputs.copy_(self.observed.inputs(train.x[rows]))

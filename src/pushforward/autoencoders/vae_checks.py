@@ -1,5 +1,6 @@
 """What the fields of a variational autoencoder accept, and which of them do not go with each other."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
@@ -52,6 +53,8 @@ def check_fields(fields: Mapping[str, Any], condition: Modality | None, *, gauss
     for name, least in LEAST.items():
         if not fields[name] >= least:
             raise InputError(f"{name}: got {fields[name]}, expected at least {least}")
+        if fields[name] == math.inf:
+            raise InputError(f"{name}: got inf, expected a finite number")
     for name, accepted in CHOICES.items():
         if fields[name] not in (names := get_args(accepted)):
             *most, last = map(repr, names)
@@ -85,7 +88,18 @@ def _conflicts(
         ("flow", type(flow).__name__, wants, prior == "flow" and not exact),
         ("flow", type(flow).__name__, "it is used with prior='flow'", prior != "flow" and flow is not None),
         ("gradient", gradient, "posterior='iaf' accepts 'plain'", gradient == "dreg" and posterior == "iaf"),
+        (
+            "gradient",
+            gradient,
+            "absent='marginal' accepts 'plain'",
+            gradient == "dreg" and fields["absent"] == "marginal",
+        ),
         ("gradient", gradient, "it is used with objective='iwae'", gradient != "auto" and objective != "iwae"),
+        *(
+            (name, fields[name], "objective='capacity' gives the KL no weight and accepts 1", True)
+            for name in ("beta", "cycles")
+            if objective == "capacity" and fields[name] != 1
+        ),
         (
             "free_bits",
             free_bits,

@@ -27,6 +27,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from pushforward.autoencoders.posteriors import widened
 from pushforward.autoencoders.quantizer import Pass
 from pushforward.autoencoders.quantizers import QuantizerName, code_counts, quantizer_of
 from pushforward.core.audio import Audio
@@ -239,7 +240,7 @@ class VQVAE(HasDensity, HasCodebook):
         if isinstance(self.decoder, MapDecoder):
             grid = (self.codes_are.height, self.codes_are.width)
             z = z.unflatten(1, (-1, self.quantize.dim)).transpose(1, 2).unflatten(2, grid)
-        return self.decoder(z)
+        return widened(self.decoder(z))
 
     # -- the parts --------------------------------------------------------------------------------------------------
 

@@ -187,7 +187,8 @@ class NativeCells(Units):
         log_density = self._laws.locate(known).log_density
         slope = torch.where(absent | (step > 0), 0.0, log_density + 0.5 * low**2 + 0.5 * math.log(2 * math.pi))
         missing = torch.where(absent, math.nan, 0.0)
-        return low + missing, high - low + missing, slope.sum(0)
+        width = torch.where(step > 0, (high - low).clamp(min=NARROWEST), 0.0)  # a width of 0 is a continuous number
+        return low + missing, width + missing, slope.sum(0)
 
     def values(self, scores: Float[Tensor, "numbers batch"]) -> Float[Tensor, "numbers batch"]:
         """The numbers, on their grid, in whose intervals these scores lie."""
@@ -221,3 +222,6 @@ class NativeCells(Units):
 
 #: The score of the smallest positive double: ndtri(5e-324) = -38.4.
 LAST = 38.0
+
+#: Width of a cell past the last score, where both ends are the same: no mass to speak of, and a float32 still.
+NARROWEST = 1e-30

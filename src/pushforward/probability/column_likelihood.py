@@ -123,6 +123,7 @@ class ColumnLikelihood(Likelihood):
         return each
 
     def mean(self, theta: Float[Tensor, "batch 1 total"]) -> Float[Tensor, "batch 2 entries"]:
+        """The number at the mean score, which is nearer to a median than to a mean; the likeliest of categories."""
         mixtures, logits = self._split(theta)
         weight, mean, _ = mixture_parameters(mixtures, self.components)
         return self._example((weight.exp() * mean).sum(1), [logit.argmax(1) for logit in logits])

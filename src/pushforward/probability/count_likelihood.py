@@ -23,7 +23,7 @@ from pushforward.probability.likelihood import Likelihood
 
 __all__ = ["CountLikelihood"]
 
-#: log m and log r stay within this: counts up to e^15, three million, and from r = e^15 on a Poisson to rounding.
+#: log r stays within this, and log m within this of that of the data: from r = e^15 on it is a Poisson to rounding.
 FARTHEST = 15.0
 
 
@@ -87,7 +87,7 @@ class CountLikelihood(Likelihood):
         # Before training the mean count is that of the data.
         log_mean, log_r = theta.unbind(1)
         start = theta.new_tensor(self.mean_count).clamp(min=1e-3).log()
-        return FARTHEST * torch.tanh((log_mean + start) / FARTHEST), FARTHEST * torch.tanh(log_r / FARTHEST)
+        return start + FARTHEST * torch.tanh(log_mean / FARTHEST), FARTHEST * torch.tanh(log_r / FARTHEST)
 
     def _counts(self, y: Tensor) -> Tensor:
         return torch.round(y * y.new_tensor(self.deviation) + y.new_tensor(self.mean_count))
