@@ -23,6 +23,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from pushforward.autoencoders.lookup_free import even_levels
 from pushforward.autoencoders.quantizer import Quantizer
 from pushforward.autoencoders.quantizers import quantizer_of
 
@@ -79,7 +80,7 @@ def peer(
 
     match name:
         case "FSQ":
-            quantizer = theirs.FSQ(levels=[8, 8, 8])
+            quantizer = theirs.FSQ(levels=list(even_levels(codes)))
         case "LFQ":
             quantizer = theirs.LFQ(codebook_size=codes, dim=dim, entropy_loss_weight=0.1, commitment_loss_weight=0.25)
         case "ResidualVQ":

@@ -72,6 +72,27 @@ def test_a_folder_is_compressed_and_comes_back(picture_run, tmp_path, capsys):
     assert pixels(tmp_path / "back" / "sub" / "a.png").shape == (8, 8)
 
 
+def test_a_vqvae_says_that_it_is_not_lossless(pictures, tmp_path, capsys):
+    options = {"width": 16, "depth": 1, "codes": 8, "code_dim": 2, "prior": "independent"}
+    run = str(tmp_path / "run")
+    pf.fit("vqvae", str(pictures), steps=4, seed=0, out=run, options=options, show=False)
+    capsys.readouterr()
+    said = []
+    for verb in (
+        ["compress", run, str(pictures), "--out", str(tmp_path / "x.pfz")],
+        ["decompress", str(tmp_path / "x.pfz"), "--run", run, "--out", str(tmp_path / "back")],
+    ):
+        assert main(verb) == 0
+        said.append(next(line for line in capsys.readouterr().out.splitlines() if line.startswith("not lossless")))
+    before, after = (
+        np.stack([pixels(folder / f"{index:03}.png") for index in range(250)]).astype(float)
+        for folder in (pictures, tmp_path / "back")
+    )
+    off = np.sqrt(((before - after) ** 2).mean())
+    sentence = f"not lossless: what comes back is the decoder's picture, off by {off:.2f} of 255 levels"
+    assert said == [f"{sentence} (root mean square)"] * 2
+
+
 def test_the_test_split_is_compressed_without_names(picture_run, tmp_path, capsys):
     assert main(["compress", picture_run, "--out", str(tmp_path / "x.pfz")]) == 0
     assert main(["decompress", str(tmp_path / "x.pfz"), "--run", picture_run, "--out", str(tmp_path / "back")]) == 0
@@ -156,6 +177,50 @@ def test_the_strange_ones_come_first(picture_run, tmp_path, capsys):
     assert "0 of 25" in capsys.readouterr().out  # a model against itself finds nothing
 
 
+def test_pictures_of_another_size_are_named(picture_run, tmp_path, capsys):
+    new = stripes(tmp_path / "new", 3, 2)
+    for name in ("a.png", "b.png"):
+        Image.new("L", (20, 9)).save(new / name)
+    assert main(["anomalies", picture_run, "--data", str(new)]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("2 of them were brought to 8 x 8")
+
+
+def test_an_out_that_cannot_be_written_is_refused_before_the_work(picture_run, pictures, tmp_path, monkeypatch, capsys):
+    """Minutes of scoring must not end in a complaint about the name of a file."""
+    from pushforward.uses import anomalies, compression, denoising
+
+    def never(*arguments, **options):
+        raise AssertionError("the work was begun")
+
+    monkeypatch.setattr(anomalies, "anomaly_scores", never)
+    monkeypatch.setattr(compression, "compress", never)
+    monkeypatch.setattr(denoising, "denoise", never)
+    full = str(pictures)
+    for arguments, names in (
+        (["anomalies", picture_run, "--out", str(tmp_path / "scores.txt")], "scores.txt"),
+        (["compress", picture_run, "--out", str(tmp_path / "no" / "such.pfz")], "cannot be written"),
+        (["denoise", picture_run, "--data", full, "--out", full], "is not empty"),
+        (["sample", picture_run, "--out", str(tmp_path / "x.txt")], "x.txt"),
+    ):
+        refused(arguments, tmp_path, capsys, names=names)
+
+
+def test_the_help_of_compress_says_where_pictures_go(capsys):
+    assert main(["compress", "--help"]) == 0
+    assert "compress RUN PICTURES --out" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_word_without_a_flag_is_told_where_it_belongs(picture_run, pictures, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "x.pfz")]
+    for arguments, names in (
+        (["anomalies", picture_run, str(pictures)], f"did you mean --data {pictures}?"),
+        (["compress", picture_run, *out, str(pictures)], "words stand before the flags"),
+        (["compress", *out, picture_run], "before the flags"),
+        (["anomalies", picture_run, "--dat", "x"], "did you mean --data?"),
+    ):
+        refused(arguments, tmp_path, capsys, names=names)
+
+
 def test_what_anomalies_refuses(picture_run, table_run, tmp_path, capsys):
     for arguments, names in (
         ([picture_run, "--false-alarms", "0.001"], "at least 999"),
@@ -178,9 +243,11 @@ def test_what_anomalies_refuses(picture_run, table_run, tmp_path, capsys):
 
 def test_pictures_are_denoised_under_their_names(picture_run, tmp_path, capsys):
     new = stripes(tmp_path / "new", 4, 3)
+    Image.new("L", (20, 9)).save(new / "003.png")  # another size
     assert main(["denoise", picture_run, "--data", str(new), "--out", str(tmp_path / "clean")]) == 0
     assert sorted(path.name for path in (tmp_path / "clean").iterdir()) == [f"{i:03}.png" for i in range(4)]
-    assert "4 pictures" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "4 pictures" in said and "1 of them was brought to 8 x 8" in said
     for arguments, names in (
         ([picture_run, "--data", str(new)], "--out"),
         ([picture_run, "--data", str(new), "--out", str(new)], "is not empty"),

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from pushforward.autoencoders.vae import VAE
+from pushforward.autoencoders.vqvae import VQVAE
 from pushforward.core.errors import InputError
 from pushforward.core.modality import Image, Label, Points
 from pushforward.core.noise import Noise
+from pushforward.probability.baselines import Gaussian, Independent
 from pushforward.transformers.gpt import GPT
 from pushforward.uses.compression import compress, decompress, picture_bytes, picture_files_of
 from tests.small_data import digits
@@ -31,6 +33,55 @@ def gpt(**fields) -> GPT:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return GPT(example=MIDDLE, width=16, depth=1, heads=2, **fields)
+
+
+def vqvae(**fields) -> VQVAE:
+    """Codes of 4 x 4 places whose prior knows something: the tables are uneven."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = VQVAE(**{"example": GREY, "codes": 16, "code_dim": 4, "width": 16, "depth": 1} | fields)
+        if isinstance(model.prior, Independent):
+            model.prior.table.copy_(torch.rand_like(model.prior.table).square() + 1e-3)
+            model.prior.table /= model.prior.table.sum(-1, keepdim=True)
+    return model.eval()
+
+
+def small_gpt(**fields) -> GPT:
+    return GPT(example=Image(height=4, width=4, levels=16), width=16, depth=1, heads=2, **fields)
+
+
+LOSSY = {
+    "independent codes": vqvae,
+    "a transformer of codes": lambda: vqvae(prior=small_gpt()),
+    "two codebooks": lambda: vqvae(quantizer="residual"),
+    "a grid": lambda: vqvae(quantizer="fsq"),
+    "reals": lambda: vqvae(likelihood="gaussian"),
+    "with classes": lambda: vqvae(condition=Label(names=("a", "b")), prior=small_gpt()),
+}
+
+
+@pytest.mark.parametrize("kind", LOSSY)
+def test_of_a_vqvae_the_decoders_picture_comes_back_at_the_price_of_its_indices(kind):
+    model = LOSSY[kind]()
+    x, names = X[:150], [f"{i}.png" for i in range(150)]  # more than go through the networks together
+    found = compress(model, x, names=names)
+    restored = decompress(model, found.contents)
+    exact = model.double()
+    assert torch.equal(restored.x, exact.decode(exact.encode(x))) and restored.names == tuple(names)
+    off = (restored.x.double() - x.double()).square().mean().sqrt().item()
+    assert found.distortion == restored.distortion == pytest.approx(off, rel=1e-12) and off > 0
+    y, _ = exact.fitted.encode(x, noise=Noise(0, rows=len(x)), dtype=torch.float64)
+    with torch.no_grad():
+        codes, nobody = exact.indices(y, None).flatten(1), exact.given(None, len(x))
+        information = -float(exact.prior.log_likelihood(codes, nobody, noise=Noise(0, rows=len(x))).sum()) / math.log(2)
+    payload = 8 * (len(found.contents) - found.header)
+    # The head of the stack is written in 64 bits, of which 32 hold what a coder rounds up to.
+    assert information - 1 < payload < information + 96 and found.borrowed == 0
+
+
+def test_a_lossless_file_states_no_distortion():
+    found = compress(vae(), X[:3])
+    assert found.distortion is None and decompress(vae(), found.contents).distortion is None
 
 
 MODELS = {
@@ -129,6 +180,7 @@ def test_another_model_is_refused(a_file):
         (lambda: vae(prior="vamp"), "needs prior normal"),
         (lambda: vae(posterior="full"), "needs posterior diagonal"),
         (lambda: VAE(example=Points(dim=2)), "compression is of images"),
+        (lambda: Gaussian(example=GREY), "Gaussian gives no code, expected a vae, a gpt or a vqvae"),
     ],
 )
 def test_a_model_that_is_no_code(make, names):

@@ -14,7 +14,8 @@ a stream; its fixed points are those of k-means.
 Either way it has the *commitment* :math:`\beta \lVert z - \mathrm{sg}(e) \rVert^2`, which keeps the encoder near its
 codes. The codes start at the means that k-means finds in the first batch. A code used less than a tenth of the even
 share is dead: it is moved to a vector of the batch, drawn with probability proportional to its squared distance from
-its code (as k-means++ picks its means), and its use u restarts at 1; there is no other statistic of it to forget.
+its code (as k-means++ picks its means), and its use u restarts at 1. Of moving averages there is no other statistic to
+forget; with the gradient, what Adam remembers of a code's slope has faded while nobody used it.
 
 Reference:
     van den Oord, Vinyals and Kavukcuoglu 2017, "Neural Discrete Representation Learning", eq. 3 and appendix A.1;
@@ -130,7 +131,7 @@ class Codebook(Quantizer):
         z = self._placed(z)
         if self.training and self.step < 0:
             self._begin(z.detach())
-        index = nearest(z.detach(), self.codes.detach())
+        index = nearest(z.detach(), self._placed(self.codes.detach()))  # an optimiser does not keep the lengths
         q = self._placed(F.embedding(index, self.codes))
         loss = self.commitment * (z - q.detach()).square().sum(-1)
         if isinstance(self.codes, nn.Parameter):
@@ -166,7 +167,7 @@ class Codebook(Quantizer):
         dead = (self.use < DEAD).nonzero().squeeze(1)
         if len(dead) == 0:
             return
-        misfit = gathered((z - self.codes[index]).square().sum(1))
+        misfit = gathered((z - self._placed(self.codes[index])).square().sum(1))
         chosen = seeded_rows(misfit, len(dead), step=int(self.step))
         dead = dead[: len(chosen)]
         self.codes[dead] = gathered(z)[chosen]

@@ -40,6 +40,10 @@ __all__ = ["FiniteScalar", "LookupFree", "Whitening", "even_levels"]
 #: Memory of the running averages: about thirty steps, as of a codebook.
 DECAY = 0.97
 
+#: Steps between two looks. Averages over thirty steps lose little by seeing every eighth batch, which has hundreds of
+#: vectors for each of a few dozen covariances, and the whitening then costs next to nothing.
+EVERY = 8
+
 #: The least variance of a direction, relative to the average one and absolutely: what varies less is rounding.
 FLAT, STILL = 1e-4, 1e-8
 
@@ -66,39 +70,47 @@ class Whitening(nn.Module):
     mean: Tensor
     covariance: Tensor
     inverse: Tensor
-    begun: Tensor
+    step: Tensor
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("covariance", torch.eye(dim))
         self.register_buffer("inverse", torch.eye(dim))  # of the Cholesky factor, which turns as little as it can
-        self.register_buffer("begun", torch.tensor(False))
+        #: Steps since the first batch; -1 before it.
+        self.register_buffer("step", torch.tensor(-1))
         self._seen: list[Tensor] = []
 
     def forward(self, z: Float[Tensor, "n dim"]) -> Float[Tensor, "n dim"]:
+        """Whitened vectors; in training mode they are kept for ``learn``, and the first ones start the averages."""
         if self.training:
-            if not self.begun:
+            if int(self.step) < 0:
                 self._take(z.detach(), keep=0.0)
-                self.begun.fill_(True)
+                self.step.zero_()
             self._seen.append(z.detach())
-        return (z - self.mean) @ self.inverse.T
+        # An entry at a time, not a vector at a time: with few entries this product is several times faster, and so is
+        # all that follows, which keeps the layout.
+        return (self.inverse @ (z - self.mean).T).T
 
     def learn(self) -> None:
-        """After a step: take its vectors into the averages."""
-        if self._seen:
-            self._take(torch.cat(self._seen), keep=DECAY)
-            self._seen = []
+        """After a step: every eighth time, take its vectors into the averages."""
+        if not self._seen:
+            return
+        self.step += 1
+        if int(self.step) % EVERY == 0:
+            self._take(torch.cat(self._seen), keep=DECAY**EVERY)
+        self._seen = []
 
     @torch.no_grad()
     def _take(self, z: Float[Tensor, "n dim"], *, keep: float) -> None:
-        z = z.double()
-        n = summed(z.new_tensor(float(len(z))))
-        mean = summed(z.sum(0)) / n
-        covariance = summed((z - mean).T @ (z - mean)) / n
-        self.mean.lerp_(mean.to(self.mean), 1 - keep)
-        self.covariance.lerp_(covariance.to(self.covariance), 1 - keep)
-        c = self.covariance.double()
+        z = z.to(self.mean.dtype).T
+        n = summed(z.new_tensor(float(z.shape[1])))
+        mean = summed(z.sum(1)) / n
+        apart = z - mean[:, None]
+        covariance = summed(apart @ apart.T) / n
+        self.mean.lerp_(mean, 1 - keep)
+        self.covariance.lerp_(covariance, 1 - keep)
+        c = self.covariance.double()  # a few numbers, of which the factor wants every digit
         identity = torch.eye(len(c), dtype=c.dtype, device=c.device)
         root = torch.linalg.cholesky(c + (FLAT * c.diagonal().mean() + STILL) * identity)
         self.inverse.copy_(torch.linalg.solve_triangular(root, identity, upper=False))
@@ -135,10 +147,12 @@ class FiniteScalar(Quantizer):
 
     def forward(self, z: Float[Tensor, "n dim"]) -> Quantized:
         y = self.whiten(z).tanh()
-        m = ((y.detach() + 1) * (0.5 * self.top)).round()
-        q = m * (2 / self.top.to(y.dtype)) - 1
-        index = (m.long() * self.base).sum(1, keepdim=True)
-        return Quantized(y + (q - y).detach(), index, torch.zeros_like(z[:, 0]))
+        with torch.no_grad():
+            half = 0.5 * self.top.to(y.dtype)
+            m = torch.addcmul(half, half, y).round_()
+            index = (m.long() * self.base).sum(1, keepdim=True)
+            rounding = m.div_(half).sub_(1).sub_(y)
+        return Quantized(y + rounding, index, z.new_zeros(len(z)))
 
     def vectors(self, indices: Int[Tensor, "n 1"]) -> Float[Tensor, "n dim"]:
         m = indices // self.base % (self.top + 1)

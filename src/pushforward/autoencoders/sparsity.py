@@ -71,6 +71,9 @@ def penalty(z: Float[Tensor, "batch units"], kind: Sparsity, *, rate: float = 0.
         kind: of sparsity.
         rate: :math:`\rho`, the mean that a unit should have.
 
+    Raises:
+        InputError: for an unknown kind.
+
     Reference:
         Lee, Ekanadham and Ng 2007, "Sparse deep belief net model for visual area V2"; Ng 2011, "Sparse autoencoder".
     """
@@ -79,8 +82,10 @@ def penalty(z: Float[Tensor, "batch units"], kind: Sparsity, *, rate: float = 0.
             return z.abs().sum(1)
         case "kl":
             return divergence(rate, z.mean(0)).sum().expand(len(z))
-        case _:
+        case "none" | "top-k":
             return z.new_zeros(len(z))
+        case _:
+            raise InputError(f"sparsity: got {kind!r}, expected none, l1, kl or top-k")
 
 
 def divergence(rate: float, rates: Float[Tensor, "units"]) -> Float[Tensor, "units"]:

@@ -42,7 +42,7 @@ Fit any family of generative model to your data, sample it, measure it, and comp
   latent RUN                a tour of the codes of a model that has them
   anomalies RUN --data DIR  the examples it finds strange, the strangest first, and a threshold
   denoise RUN --data DIR    examples without their noise; --out DIR
-  compress RUN PICTURES     losslessly, in the bytes the model needs; --out FILE.pfz
+  compress RUN PICTURES     losslessly (a vqvae: with loss), in the bytes it needs; --out FILE.pfz
   decompress FILE --run RUN and back; --out DIR
   book [CHAPTER]            the chapters of the book; run one, or copy it to change its numbers
   models                    the models there are

@@ -1,10 +1,21 @@
-"""``pushforward compress`` and ``decompress``: examples as the bytes a model needs for them, and back."""
+"""``pushforward compress`` and ``decompress``: examples as the bytes a model needs for them, and back.
+
+With a ``vqvae`` what comes back is the decoder's picture and not what was put in; both verbs say so.
+"""
 
 import dataclasses
 from pathlib import Path
 from typing import Any
 
-from pushforward.cli.examples import before_flags, new_folder_for, read_named, write_named
+from pushforward.cli.examples import (
+    before_flags,
+    busy,
+    check_new,
+    new_folder_for,
+    read_named,
+    said_changed,
+    write_named,
+)
 from pushforward.cli.flags import parse
 from pushforward.cli.place import open_run
 from pushforward.core.errors import InputError
@@ -41,9 +52,11 @@ def compress_command(rest: list[str]) -> int:
         InputError: if an argument cannot be used.
     """
     words, flags = before_flags(rest)
-    run, given, _ = open_run(
-        [*words[:1], *flags], Compress, verb="compress", description="Compress pictures with a run, losslessly."
+    description = (
+        "Compress pictures with a run, losslessly (a vqvae: with loss): pushforward compress RUN PICTURES --out "
+        "FILE.pfz. PICTURES are a folder or files of them; without any, the run's test split is compressed."
     )
+    run, given, _ = open_run([*words[:1], *flags], Compress, verb="compress", description=description)
     import torch
 
     from pushforward.core.files import write_bytes
@@ -51,19 +64,21 @@ def compress_command(rest: list[str]) -> int:
     from pushforward.uses.compression import coder_of, compress
 
     coder_of(run.model)  # whether it can, before anything is read
+    if not given.out.parent.is_dir() or given.out.is_dir():
+        raise InputError(f"out: {given.out} cannot be written, expected a file such as pictures.pfz in a folder")
     if words[1:]:
         x, names, changed = read_named(words[1:], run.example)
     else:
         test = data_of(run).test
         x, names, changed = test[torch.arange(len(test))].x, (), 0
-    found = compress(run.model, x, names=names)
+    with busy(f"compressing {len(x):,} images, and decoding them to compare"):
+        found = compress(run.model, x, names=names)
     write_bytes(given.out, found.contents)
     size = f"{len(found.contents):,} bytes, {found.bits_per_entry:.2f} bits/dim"
     print(f"{given.out}: {found.count:,} images of {found.entries:,} numbers in {size} (decoded and compared)")
-    if changed:
-        shape = run.example.describe().removeprefix("images ")
-        print(f"{changed:,} of them were brought to {shape} first: that is what comes back")
-    for line in _beside(run.example, x, len(found.contents)):
+    if found.distortion is not None:
+        print(_lossy(run.example, found.distortion))
+    for line in [*said_changed(changed, run.example), *_beside(run.example, x, len(found.contents))]:
         print(line)
     return 0
 
@@ -82,15 +97,25 @@ def decompress_command(rest: list[str]) -> int:
     from pushforward.run.loaded import load
     from pushforward.uses.compression import decompress
 
+    check_new(given.out)
     run = load(given.run, trust=given.trust)
     try:
         contents = Path(words[0]).read_bytes()
     except OSError as error:
         raise InputError(f"file: {words[0]} cannot be read ({error.strerror}), expected a .pfz file") from None
-    restored = decompress(run.model, contents)
+    with busy(f"decompressing {len(contents):,} bytes"):
+        restored = decompress(run.model, contents)
     new_folder_for(given.out)
     print(write_named(run.example, restored.x, restored.names, given.out))
+    if restored.distortion is not None:
+        print(_lossy(run.example, restored.distortion))
     return 0
+
+
+def _lossy(example: Any, distortion: float) -> str:
+    """What a lossy file keeps, in a sentence."""
+    off = f"{distortion:.2f} of {example.levels - 1} levels"
+    return f"not lossless: what comes back is the decoder's picture, off by {off} (root mean square)"
 
 
 def _beside(example: Any, x: Any, size: int) -> list[str]:

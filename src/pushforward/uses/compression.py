@@ -4,13 +4,15 @@ r"""Compression in actual bytes: a model that gives probabilities is a code, and
 |---|---|---|
 | a VAE whose likelihood is a mass of whole numbers | bits-back (``bits_back.py``) | minus the bound |
 | an autoregressive transformer of pixels | chain rule (``chain_rule.py``) | minus the log-likelihood |
+| a VQ-VAE, *lossy* | indices of codes (``code_indices.py``) | minus the log-likelihood of the indices |
 
-A file is
+The first two are lossless. Of the third, the decoder's picture comes back, and its distortion is stated. A file is
 
     b"PFZ1", the length of the header in 4 bytes, the header (JSON, deflated), the stack (``ans.py``)
 
-and its header names the version, the SHA-256 of the model's weights, the number of examples, what they are called, and
-a SHA-256 of what they are. Without the model the file is nothing; with another one it is refused.
+and its header names the version, the SHA-256 of the model's weights, the number of examples, what they are called, the
+distortion (null where nothing is lost), and a SHA-256 of what comes back. Without the model the file is nothing; with
+another one it is refused.
 
 The networks run in 64 bits on one thread, since both sides must compute the same frequencies to the last bit. A file
 may still fail to decode on a machine whose numerical library rounds differently; it then says so, by the SHA-256.
@@ -27,7 +29,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -36,15 +37,15 @@ from torch import Tensor
 
 from pushforward.autoencoders.posteriors import Diagonal
 from pushforward.autoencoders.vae import VAE
+from pushforward.autoencoders.vqvae import VQVAE
 from pushforward.core.errors import InputError
 from pushforward.core.files import digest
 from pushforward.core.modality import Image
 from pushforward.core.model import Model
 from pushforward.core.noise import Noise
-from pushforward.transformers.gpt import GPT
 from pushforward.uses.ans import Ans
 from pushforward.uses.bits_back import LatentCoder
-from pushforward.uses.chain_rule import ChainCoder
+from pushforward.uses.code_indices import IndexCoder, chain_coder_of, distortion_of, index_coder_of
 
 __all__ = ["Compressed", "Restored", "compress", "decompress", "picture_bytes", "picture_files_of"]
 
@@ -77,6 +78,8 @@ class Compressed:
         borrowed: bits that a bits-back chain took at its start.
         count: examples in it.
         entries: numbers in one example.
+        distortion: root mean square difference, in levels, between what was put in and what comes back; None where
+            nothing is lost.
     """
 
     contents: bytes
@@ -84,6 +87,7 @@ class Compressed:
     borrowed: int
     count: int
     entries: int
+    distortion: float | None = None
 
     @property
     def bits_per_entry(self) -> float:
@@ -93,10 +97,17 @@ class Compressed:
 
 @dataclass(frozen=True)
 class Restored:
-    """What was in a file: the examples in storage form, and what they are called (or nothing)."""
+    """What was in a file.
+
+    Args:
+        x: the examples in storage form.
+        names: what they are called, or nothing.
+        distortion: root mean square difference from what was put in, in levels; None where nothing is lost.
+    """
 
     x: Tensor
     names: tuple[str, ...]
+    distortion: float | None = None
 
 
 def compress(model: Model, x: Shaped[Tensor, "n *shape"], *, names: Sequence[str] = ()) -> Compressed:
@@ -104,7 +115,7 @@ def compress(model: Model, x: Shaped[Tensor, "n *shape"], *, names: Sequence[str
 
     Args:
         model: a VAE with likelihood bernoulli, discretised-logistic or categorical, a Gaussian posterior of independent
-            units and a standard normal prior; or a ``gpt``. Of images.
+            units and a standard normal prior; or a ``gpt``; or, with loss, a ``vqvae``. Of images.
         x: storage examples.
         names: what they are called, one each, or none.
 
@@ -123,16 +134,20 @@ def compress(model: Model, x: Shaped[Tensor, "n *shape"], *, names: Sequence[str
         coder.push(stack, y)
         payload = stack.to_bytes()
         again = _decoded(still, coder, payload, len(x))
-    if not torch.equal(again, x):
+        lossy = isinstance(coder, IndexCoder)
+        expected = _stored(still, coder.kept(y)) if lossy else x
+    if not torch.equal(again, expected):
         raise FloatingPointError("compress: decoding gave other examples, as this machine does not compute alike twice")
-    head = zlib.compress(json.dumps(_header(model, x, names, payload), separators=(",", ":")).encode(), 9)
+    distortion = distortion_of(x, again) if lossy else None
+    header = _header(model, again, names, payload, distortion)
+    head = zlib.compress(json.dumps(header, separators=(",", ":")).encode(), 9)
     contents = MAGIC + len(head).to_bytes(4, "little") + head + payload
     entries = math.prod(model.example.shape)
-    return Compressed(contents, len(contents) - len(payload), stack.borrowed, len(x), entries)
+    return Compressed(contents, len(contents) - len(payload), stack.borrowed, len(x), entries, distortion)
 
 
 def decompress(model: Model, contents: bytes) -> Restored:
-    """The examples in a file that ``compress`` wrote with this model.
+    """The examples in a file that ``compress`` wrote with this model: of a lossy one, the decoder's pictures.
 
     Raises:
         InputError: if the contents are something else, damaged, or written with another model.
@@ -150,7 +165,7 @@ def decompress(model: Model, contents: bytes) -> Restored:
             f"file: does not decode to what was put in, expected pushforward {header['version']} with torch "
             f"{header['torch']} on the kind of machine it was written on"
         )
-    return Restored(x, tuple(header["names"]))
+    return Restored(x, tuple(header["names"]), header["distortion"])
 
 
 def picture_bytes(
@@ -205,11 +220,13 @@ def coder_of(model: Model) -> Coder:
     match model:
         case VAE():
             return _latent_coder(model)
-        case GPT():
-            nobody = None if model.condition is None else model.given(None, 1)
-            return ChainCoder(partial(_next_codes, model, nobody), model.shape[0])
+        case VQVAE():
+            return index_coder_of(model)
         case _:
-            raise InputError(f"model: {type(model).__name__} gives no code, expected a vae or a gpt")
+            chain = chain_coder_of(model)
+            if chain is None:
+                raise InputError(f"model: {type(model).__name__} gives no code, expected a vae, a gpt or a vqvae")
+            return chain
 
 
 def _latent_coder(model: VAE) -> LatentCoder:
@@ -235,16 +252,14 @@ def _latent_coder(model: VAE) -> LatentCoder:
     return LatentCoder(posterior, theta, model.observed, model.latent_dim, model.example.levels, model.shape)
 
 
-def _next_codes(model: GPT, nobody: Any, y: Tensor) -> Tensor:
-    """log p of every value of every code given those before."""
-    condition = None if nobody is None else type(nobody)(*(part.expand(len(y), *part.shape[1:]) for part in nobody))
-    return model.logits(y[:, :-1], condition).log_softmax(2)
-
-
 def _decoded(model: Model, coder: Coder, payload: bytes, count: int) -> Tensor:
     """Storage examples from the bytes of a stack."""
-    y = coder.pop(Ans(payload), count)
-    return model.fitted.decode(y, noise=Noise(0, rows=count))
+    return _stored(model, coder.pop(Ans(payload), count))
+
+
+def _stored(model: Model, y: Tensor) -> Tensor:
+    """Storage examples from model units."""
+    return model.fitted.decode(y, noise=Noise(0, rows=len(y)))
 
 
 @contextmanager
@@ -259,7 +274,7 @@ def _still(model: Model) -> Iterator[Any]:
         torch.set_num_threads(threads)
 
 
-def _header(model: Model, x: Tensor, names: Sequence[str], payload: bytes) -> dict[str, Any]:
+def _header(model: Model, x: Tensor, names: Sequence[str], payload: bytes, distortion: float | None) -> dict[str, Any]:
     from importlib.metadata import version
 
     return {
@@ -267,6 +282,7 @@ def _header(model: Model, x: Tensor, names: Sequence[str], payload: bytes) -> di
         "torch": torch.__version__,
         "model": digest(model.state_dict()),
         "count": len(x),
+        "distortion": distortion,
         "contents": _identity(x),
         "check": zlib.crc32(payload),
         "names": list(names),
@@ -286,6 +302,8 @@ def _read(contents: bytes) -> tuple[dict[str, Any], bytes]:
         header = json.loads(zlib.decompress(contents[8 : 8 + min(size, LONGEST_HEADER)]))
         payload = contents[8 + size :]
         sound = zlib.crc32(payload) == header["check"] and header["count"] >= 1 and len(header["model"]) == 64
+        # Files written before there was a distortion are lossless.
+        sound = sound and isinstance(header.setdefault("distortion", None), float | None)
     except (zlib.error, ValueError, KeyError, TypeError):
         sound, header, payload = False, {}, b""
     if not sound:
