@@ -29,10 +29,10 @@ chapter = Chapter("Cats")
 # %% Try: change one number and run again.
 source = None  # "photos/", "cats.npz": your own pictures
 side = 32  # pixels a side that pictures of a folder are brought to; twice as many take four times as long
-steps = chapter.size(500, smoke=6)  # half for the codes, half for the prior: ten times as many make faces of the blobs
+steps = chapter.size(300, smoke=6)  # half for the codes, half for the prior: the more, the more colour and shape
 codes = 512  # that a patch of 4 x 4 pixels can be: with 32 the colours go, with 4,096 the prior has more to learn
 quantizer = "codebook"  # or "fsq", "lfq", "residual", "product"
-threads = 2
+threads = 1  # 2 on a machine with nothing else to do: a shorter wait for more processor time
 
 # %%
 cats = Path(os.environ.get("PUSHFORWARD_DATA", "../shared/data")) / "cifar10-cats" / "cats32.npz"
@@ -107,7 +107,7 @@ flat = float((test.double() - test.double().mean((2, 3), keepdim=True)).square()
 print(f"error of the codes: {rmse:.1f} levels; of painting each picture in its mean colour: {flat:.1f}")
 
 # %%
-figure, panes = plt.subplots(3, 1, figsize=(9, 5.6), height_ratios=[1, 1, 2])
+figure, panes = plt.subplots(3, 1, figsize=(9, 4.4), height_ratios=[1, 1, 2])
 ink = {"cmap": "gray_r"} if data.example.channels == 1 else {}
 panes[0].imshow(wall(test[:12], 12), **ink)
 panes[0].set_title("Test pictures")
@@ -117,7 +117,7 @@ drawn = model.sample(chapter.size(24, smoke=12), seed=0)
 panes[2].imshow(wall(drawn, 12), **ink)
 panes[2].set_title("Drawn: codes from the transformer, pictures from the decoder")
 for pane in panes:
-    pane.set(xticks=[], yticks=[])
+    pane.set_axis_off()
 chapter.show(figure, "39-cats")
 
 # %% [markdown]
@@ -178,8 +178,9 @@ rough = (levels - 1) * (1.0 if chapter.smoke else 0.15)
 chapter.known("mean colour, drawn less data (levels)", colour.abs().max(), 0.0, source="the data", within=rough)
 
 # %% [markdown]
-# After a minute the draws have the colours and the soft blobs of cats on sofas; eyes and ears come with hours. From
-# here: more steps, `--model.width 128`, more codes, two threads for longer; or the same in one line,
+# After a minute the codes know where a picture is light and where it is dark, but hardly its colours, and the draws are
+# soft blobs in the browns of cats, with grain. Colours come with more steps, eyes and ears with hours. From here: more
+# steps, `--model.width 128`, more codes, two threads for longer; or the same in one line,
 #
 #     pushforward fit vqvae --data cats/ --size 32 --budget 1h
 #     pushforward sample runs/vqvae-cats -n 64 --out cats.png

@@ -1,10 +1,12 @@
 """Pictures of latent spaces, of models with a posterior, with a codebook, with a code and without."""
 
 import pytest
+import torch
+from matplotlib.figure import Figure
 from PIL import Image as Picture
 
-from pushforward.evaluation.latent_figures import draw_latents, two_units
-from pushforward.evaluation.latents import codes_of
+from pushforward.evaluation.latent_figures import draw_latents, draw_map, two_units
+from pushforward.evaluation.latents import Codes, codes_of
 from pushforward.probability.baselines import Gaussian
 from tests.evaluation.codes import Echo, Levels, Mirror
 from tests.small_data import digits, points
@@ -42,3 +44,16 @@ def test_two_units_are_the_plane_themselves_and_many_are_projected():
     codes = codes_of(Mirror(example=data.example), data.valid)
     plane, names = two_units(Mirror(example=data.example), codes)
     assert plane.shape == (60, 2) and "principal" in names[0]
+
+
+@pytest.mark.parametrize(("count", "area"), [(30, 36.0), (1000, 8.0), (100_000, 2.0)])
+@pytest.mark.parametrize("classes", [1, 2])
+def test_the_fewer_codes_the_larger_their_points(count, area, classes):
+    """A thousand points are 8 square points each; fewer cover as much together, within what a point can be."""
+    plane = torch.randn(count, 2, generator=torch.Generator().manual_seed(0))
+    labels = None if classes == 1 else torch.arange(count) % 2
+    axes = Figure().subplots()
+    draw_map(axes, plane, Codes(plane, plane, labels, ("a", "b"), (2,)))
+    assert [float(points.get_sizes()[0]) for points in axes.collections] == [area] * classes
+    if classes == 2:  # the marks of the legend are of one size
+        assert [float(mark.get_sizes()[0]) for mark in axes.get_legend().legend_handles] == pytest.approx([36.0] * 2)

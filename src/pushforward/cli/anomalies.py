@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from pushforward.cli.examples import Named, read_named
+from pushforward.cli.examples import Named, busy, read_named, said_changed
 from pushforward.cli.place import open_run
 from pushforward.core.errors import InputError
 
@@ -53,18 +53,21 @@ def anomalies_command(rest: list[str]) -> int:
     from pushforward.uses.anomalies import anomaly_scores, false_alarm_threshold, usual_score
 
     check_count(given.n, "n")
+    if given.out is not None and given.out.suffix.lower() != ".csv":
+        raise InputError(f"out: got {given.out.name!r}, expected a name that ends in .csv")
     if given.background is not None and given.score != "ratio":
         raise InputError(f"background: got {given.background} beside --score {given.score}, expected --score ratio")
     score = usual_score(run.model) if given.score == "auto" else given.score
     background: Any = None if given.background is None else load(given.background, trust=given.trust).model
     whole = data_of(run)
-    x, names, _ = read_named([given.data], run.example) if given.data else _all_of(whole.test)
+    x, names, changed = read_named([given.data], run.example) if given.data else _all_of(whole.test)
     usual = whole.valid.spread(USUAL).x
     rate = max(RATE, 1 / (len(usual) + 1)) if given.false_alarms is None else given.false_alarms
-    found, least = (
-        anomaly_scores(run.model, part, score, background=background, draws=given.draws, seed=given.seed)
-        for part in (x, usual)
-    )
+    with busy(f"scoring {len(x):,} examples, and {len(usual):,} usual ones for the threshold"):
+        found, least = (
+            anomaly_scores(run.model, part, score, background=background, draws=given.draws, seed=given.seed)
+            for part in (x, usual)
+        )
     threshold = false_alarm_threshold(least, rate)
     order = found.sort(descending=True).indices
     labels = [names[i] if names else f"example {i}" for i in order.tolist()]
@@ -73,6 +76,8 @@ def anomalies_command(rest: list[str]) -> int:
     picture = draw_examples(run.example, x[order[:PICTURED]], run.path / "anomalies")
     above = int((found > threshold).sum())
     print(f"{above:,} of {len(x):,} examples are above {threshold:.4g} ({score}), as {rate:.2%} of usual ones would be")
+    for line in said_changed(changed, run.example):
+        print(line)
     for label, value in list(zip(labels, found[order].tolist(), strict=True))[: given.n]:
         print(f"{value:12.4g}  {label}{'' if value > threshold else '  (usual)'}")
     print(f"the strangest first: {picture}" + ("" if given.out is None else f", all of them: {given.out}"))
@@ -90,7 +95,5 @@ def _write(path: Path, labels: list[str], scores: list[float], threshold: float)
 
     from pushforward.core.files import write_bytes
 
-    if path.suffix.lower() != ".csv":
-        raise InputError(f"out: got {path.name!r}, expected a name that ends in .csv")
     frame = pd.DataFrame({"example": labels, "score": scores, "anomaly": [score > threshold for score in scores]})
     write_bytes(path, frame.to_csv(index=False).encode())

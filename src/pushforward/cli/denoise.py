@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from pushforward.cli.examples import new_folder_for, read_named, write_named
+from pushforward.cli.examples import busy, check_new, new_folder_for, read_named, said_changed, write_named
 from pushforward.cli.place import open_run
 
 __all__ = ["denoise_command"]
@@ -32,8 +32,11 @@ def denoise_command(rest: list[str]) -> int:
     run, given, _ = open_run(rest, Denoise, verb="denoise", description="Take noise off examples with a run.")
     from pushforward.uses.denoising import denoise
 
-    x, names, _ = read_named([given.data], run.example)
-    clean = denoise(run.model, x, deviation=given.deviation, draws=given.draws, seed=given.seed)
+    check_new(given.out)
+    x, names, changed = read_named([given.data], run.example)
+    with busy(f"taking the noise off {len(x):,} examples"):
+        clean = denoise(run.model, x, deviation=given.deviation, draws=given.draws, seed=given.seed)
     new_folder_for(given.out)
-    print(write_named(run.example, clean, names, given.out))
+    for line in [write_named(run.example, clean, names, given.out), *said_changed(changed, run.example)]:
+        print(line)
     return 0

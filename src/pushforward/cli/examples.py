@@ -1,11 +1,12 @@
 """What several verbs share: examples of the user's own in, with the names of their files, and examples out again."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pushforward.core.errors import InputError
 
-__all__ = ["Named", "before_flags", "new_folder_for", "read_named", "write_named"]
+__all__ = ["Named", "before_flags", "busy", "check_new", "new_folder_for", "read_named", "said_changed", "write_named"]
 
 
 class Named(NamedTuple):
@@ -25,6 +26,26 @@ def before_flags(rest: list[str]) -> tuple[list[str], list[str]]:
     """
     first = next((i for i, word in enumerate(rest) if word.startswith("-")), len(rest))
     return rest[:first], rest[first:]
+
+
+def busy(what: str) -> AbstractContextManager[Any]:
+    """Says what takes its time on standard error, where that is a terminal; silent otherwise."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    return console.status(what) if console.is_terminal else nullcontext()
+
+
+def said_changed(changed: int, example: Any) -> list[str]:
+    """A line on pictures that were not of the size and colours that the model knows, if there are any.
+
+    Example:
+        >>> from pushforward.core.modality import Image
+        >>> said_changed(1, Image(channels=1, height=8, width=8))
+        ['1 of them was brought to 8 x 8, grey, 256 levels first']
+    """
+    shape = example.describe().removeprefix("images ")
+    return [f"{changed:,} of them {'was' if changed == 1 else 'were'} brought to {shape} first"] if changed else []
 
 
 def read_named(sources: list[str], example: Any) -> Named:
@@ -74,14 +95,23 @@ def _pictures(files: list[Path], names: list[str], example: Any) -> Named:
     return Named(torch.from_numpy(np.stack(arrays)), tuple(names), changed)
 
 
+def check_new(out: Path) -> None:
+    """Whether a folder may be made, asked before what takes its time.
+
+    Raises:
+        InputError: if it is there and holds something.
+    """
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f"out: {out} is not empty, expected a new folder")
+
+
 def new_folder_for(out: Path) -> Path:
     """A folder that is new or empty.
 
     Raises:
         InputError: if it is neither, or cannot be made.
     """
-    if out.is_dir() and any(out.iterdir()):
-        raise InputError(f"out: {out} is not empty, expected a new folder")
+    check_new(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

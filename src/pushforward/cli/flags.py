@@ -79,12 +79,19 @@ def parse(kind: type[T], arguments: Sequence[str], *, prog: str, description: st
             raise
         raise InputError(_sentence(complaint.getvalue())) from None
     if unknown:
-        known = _flags(kind)
-        near = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        hint = _hint(unknown[0], _flags(kind), arguments)
         raise InputError(f"{unknown[0]}: is not an argument of {prog}{hint}, see {prog} --help")
     sys.stderr.write(complaint.getvalue())
     return made
+
+
+def _hint(unknown: str, known: list[str], arguments: Sequence[str]) -> str:
+    """What may have been meant by an argument that there is not."""
+    if near := difflib.get_close_matches(unknown.split("=")[0], known, n=1):
+        return f" (did you mean {near[0]}?)"
+    if unknown.startswith("-") or "--data" in arguments:
+        return ""
+    return f" (did you mean --data {unknown}?)" if "--data" in known else " (words stand before the flags)"
 
 
 def _sentence(box: str) -> str:

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+from pushforward.cli.examples import busy
 from pushforward.cli.flags import parse
 from pushforward.cli.place import named_run, place, trusted
 
@@ -36,5 +37,7 @@ def latent_command(rest: list[str]) -> int:
 
     run = load(name, trust=trusted(rest))
     place(run, device=given.device, threads=given.threads)
-    print(tour(run, out=given.out, how=given.map, seed=given.seed))
+    with busy(f"walking through the codes of {name}"):
+        found = tour(run, out=given.out, how=given.map, seed=given.seed)
+    print(found)
     return 0

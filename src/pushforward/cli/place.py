@@ -26,7 +26,7 @@ def named_run(rest: list[str], kind: type, *, verb: str, description: str) -> st
     if not rest or rest[0].startswith("-"):
         if rest and rest[0] in ("-h", "--help"):
             parse(kind, ["--help"], prog=f"pushforward {verb} RUN", description=description)
-        raise InputError(f"run: none was given after {verb}, expected a run folder")
+        raise InputError(f"run: none was given after {verb}, expected a run folder there, before the flags")
     return rest[0]
 
 

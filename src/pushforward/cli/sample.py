@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from pushforward.cli.examples import busy
 from pushforward.cli.place import open_run
 from pushforward.core.errors import InputError
 
@@ -40,16 +41,22 @@ def sample_command(rest: list[str]) -> int:
     run, given, sampler = open_run(rest, Sample, verb="sample", description="Draw new examples from a run.")
     if given.given is not None:
         return _fill(run, given, sampler)
+    from pushforward.datasets.save import check_ending
+
     condition = given.condition.split(",") if given.condition and "," in given.condition else given.condition
-    drawn = run.draw(
-        16 if given.n is None else given.n,
-        condition=condition,
-        seed=given.seed,
-        start=given.start,
-        sampler=sampler,
-        prompt=given.prompt,
-        length=given.length,
-    )
+    if given.out is not None:
+        check_ending(run.example, given.out)
+    count = 16 if given.n is None else given.n
+    with busy(f"drawing {count:,} examples"):
+        drawn = run.draw(
+            count,
+            condition=condition,
+            seed=given.seed,
+            start=given.start,
+            sampler=sampler,
+            prompt=given.prompt,
+            length=given.length,
+        )
     return _write(run, drawn, given.out)
 
 
@@ -70,18 +77,19 @@ def _fill(run: Any, given: Any, sampler: Any) -> int:
             raise InputError(f"{name}: got {value} beside --given, expected one of them")
     if not given.given.exists():
         raise InputError(f"given: there is no file {given.given}, expected a table with empty cells")
+    if given.out is not None and given.out.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(f"out: got {given.out.name!r}, expected a name in .csv, .parquet")
     parquet = given.given.suffix.lower() in (".parquet", ".pq")
     rows = with_gaps(run.example, read_parquet(given.given) if parquet else read_delimited(given.given)[0])
     draws = 1 if given.n is None else given.n
-    filled = impute(run.model, rows, draws=draws, seed=given.seed)
+    with busy(f"filling {int(rows.isnan().sum()):,} cells"):
+        filled = impute(run.model, rows, draws=draws, seed=given.seed)
     frame = run.example.unpack(filled.flatten(0, 1))
     if draws > 1:
         frame.insert(0, "draw", [draw for draw in range(draws) for _ in range(len(rows))])
     if given.out is None:
         frame.to_csv(sys.stdout, index=False)
         return 0
-    if given.out.suffix.lower() not in (".csv", ".parquet"):
-        raise InputError(f"out: got {given.out.name!r}, expected a name in .csv, .parquet")
     buffer = io.BytesIO()
     frame.to_csv(buffer, index=False) if given.out.suffix.lower() == ".csv" else frame.to_parquet(buffer, index=False)
     write_bytes(given.out, buffer.getvalue())

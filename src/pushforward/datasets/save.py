@@ -16,7 +16,7 @@ from pushforward.core.modality import Image, Modality, Points
 from pushforward.core.table import Table
 from pushforward.core.text import Text
 
-__all__ = ["endings_for", "write_samples"]
+__all__ = ["check_ending", "endings_for", "write_samples"]
 
 #: Between the pictures of a sheet, and the least side each is magnified to, in pixels.
 GAP, LEAST_SIDE = 2, 32

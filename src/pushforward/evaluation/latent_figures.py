@@ -28,6 +28,10 @@ BLUE, ORANGE, GREY = "#2a6fb0", "#d1661c", "#9a9a9a"
 #: Codes on a map: more of them hide each other.
 POINTS = 1000
 
+#: Square points that all points of a map cover together, and the least and the most of one: a thousand are 8 each; less
+#: than 2 cannot be seen, and more than 36 is no point.
+INK, LEAST_INK, MOST_INK = 8000, 2, 36
+
 #: Units drawn one by one; of more, the first that carry most.
 UNITS = 64
 
@@ -79,9 +83,10 @@ def two_units(model: Model, codes: Codes) -> tuple[Tensor, tuple[str, str]]:
 
 
 def draw_map(axes: "Axes", plane: Tensor, codes: Codes) -> None:
-    """A scatter of codes, coloured by class where there are classes."""
+    """A scatter of codes, coloured by class where there are classes; the fewer codes, the larger their points."""
+    area = min(max(INK / len(plane), LEAST_INK), MOST_INK)
     if codes.labels is None:
-        axes.scatter(*plane.numpy().T, s=6, lw=0, color=BLUE, alpha=0.6)
+        axes.scatter(*plane.numpy().T, s=area, lw=0, color=BLUE, alpha=0.6)
         return
     from matplotlib import colormaps
 
@@ -91,9 +96,10 @@ def draw_map(axes: "Axes", plane: Tensor, codes: Codes) -> None:
         colour = colormaps["tab10"](place) if few else colormaps["viridis"](place / len(kinds))
         chosen = plane[codes.labels == kind].numpy()
         label = str(codes.names[kind]) if few and codes.names else None
-        axes.scatter(*chosen.T, s=8, lw=0, color=[colour], alpha=0.75, label=label)
+        axes.scatter(*chosen.T, s=area, lw=0, color=[colour], alpha=0.75, label=label)
     if few:
-        axes.legend(fontsize=7, markerscale=2, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        alike = (MOST_INK / area) ** 0.5  # marks of one size, however large the points are
+        axes.legend(fontsize=7, markerscale=alike, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _bars_of_units(axes: "Axes", kl: np.ndarray) -> None:
