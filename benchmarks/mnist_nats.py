@@ -155,7 +155,8 @@ def curve(given: argparse.Namespace) -> None:
         axes.plot(minutes, [line["bound"] for line in lines], color=colour, lw=1, ls=":", label="one sample")
         for path in sorted(folder.glob("test-*.json")):
             mean = sum(values := json.loads(path.read_text())["nats"]) / len(values)
-            axes.plot(minutes[-1], mean, "o", color=colour, label=f"test, {path.stem[5:]} samples: {mean:.2f}")
+            label = f"test, {path.stem[5:]} samples, {len(values):,} images: {mean:.2f}"
+            axes.plot(minutes[-1], mean, "o", color=colour, label=label)
         print(f"\n{folder.name}\n\n| minutes | bound | {FEW} samples |\n|---|---|---|")
         print(
             "\n".join(f"| {m:.1f} | {a['bound']:.2f} | {a['nats']:.2f} |" for m, a in zip(minutes, lines, strict=True))
