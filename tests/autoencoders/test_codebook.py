@@ -185,3 +185,9 @@ def test_what_a_codebook_cannot_be_is_refused():
     ):
         with pytest.raises(InputError, match=message):
             Codebook(**{"size": 4, "dim": 2, **options})
+
+
+def test_the_nearest_code_is_found_in_single_precision_whatever_the_training_computes_in():
+    codes = 1 + torch.arange(64.0)[:, None] / 1000  # 16 bits tell numbers near 1 apart by 1/128
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(nearest(codes, codes), torch.arange(64))

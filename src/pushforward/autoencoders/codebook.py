@@ -195,7 +195,8 @@ def nearest(z: Float[Tensor, "n dim"], codes: Float[Tensor, "size dim"]) -> Int[
         [0, 2]
     """
     # In place: a fused product and sum copies the squares to every row first, which costs half as much again.
-    return (z.to(codes.dtype) @ codes.T).sub_(0.5 * codes.square().sum(1)).argmax(1)
+    with torch.autocast(z.device.type, enabled=False):  # products of 16 bits confuse codes that lie close together
+        return (z.to(codes.dtype) @ codes.T).sub_(0.5 * codes.square().sum(1)).argmax(1)
 
 
 def k_means(z: Float[Tensor, "n dim"], size: int) -> Float[Tensor, "means dim"]:

@@ -23,7 +23,7 @@ from pushforward.core.column_units import FARTHEST, known_codes, on_grid
 from pushforward.core.marginals import Marginal, Marginals
 from pushforward.core.modality import Image, Points
 from pushforward.core.noise import Noise
-from pushforward.core.resolution import snap
+from pushforward.core.point_units import unstandardised
 from pushforward.core.table import Table
 from pushforward.core.units import Units
 
@@ -104,12 +104,7 @@ class NativePoints(Units):
         return ((x - mean) / std).to(dtype), x.new_full((len(x),), volume).to(dtype)
 
     def decode(self, y: Float[Tensor, "batch dim"], *, noise: Noise) -> Float[Tensor, "batch dim"]:
-        y = y.double()
-        x = y.new_tensor(self.mean) + y.new_tensor(self.std) * y
-        for entry, step in enumerate(self.example.steps):
-            if step:
-                x[:, entry] = snap(x[:, entry], step, self.low[entry]).clamp(self.low[entry], self.high[entry])
-        return x
+        return unstandardised(y, self.example, self.mean, self.std, self.low, self.high)
 
 
 @dataclass(frozen=True, kw_only=True)

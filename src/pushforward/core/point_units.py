@@ -63,13 +63,7 @@ class Standardise(Units):
         return ((x - mean) / std).to(dtype), x.new_full((len(x),), volume).to(dtype)
 
     def decode(self, y: Float[Tensor, "batch dim"], *, noise: Noise) -> Float[Tensor, "batch dim"]:
-        y = y.double()
-        x = y.new_tensor(self.mean) + y.new_tensor(self.std) * y
-        for entry, step in enumerate(self.example.steps):
-            if step:
-                low, high = self.low[entry], self.high[entry]
-                x[:, entry] = snap(x[:, entry], step, low).clamp(low, high)
-        return x
+        return unstandardised(y, self.example, self.mean, self.std, self.low, self.high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,3 +91,20 @@ class Tokens(Units):
 
     def decode(self, y: Int[Tensor, "batch codes"], *, noise: Noise) -> Int[Tensor, "batch codes"]:
         return y.long()
+
+
+def unstandardised(
+    y: Float[Tensor, "batch dim"],
+    example: Points,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    low: tuple[float, ...],
+    high: tuple[float, ...],
+) -> Float[Tensor, "batch dim"]:
+    """m + s y, gridded entries at the nearest grid value between the lowest and the highest that were seen."""
+    y = y.double()
+    x = y.new_tensor(mean) + y.new_tensor(std) * y
+    for entry, step in enumerate(example.steps):
+        if step:
+            x[:, entry] = snap(x[:, entry], step, low[entry]).clamp(low[entry], high[entry])
+    return x
