@@ -2,12 +2,13 @@
 
     PUSHFORWARD_DATA=... python benchmarks/vae_quality.py [--seeds 3] [--threads 2]
 
-784-512-16 and mirror, batches of 128, Bernoulli pixels and the standard bound, on one fixed draw of black-and-white
-Fashion-MNIST. pythae trains five epochs with its usual optimiser and rate, and its clock is the time of its training
-steps alone. Then ``pushforward.fit`` is given shares of that time, each a training of its own from new weights; its
-clock is that of the whole call, with validations, pictures and checkpoints. The last line of a seed is our ``vae`` as
-it comes, without the matched network, in the same time. Bounds are of all 10,000 test images, one draw each, by the
-same formula for both, in nats (higher is better).
+784-512-16 and mirror, the standard bound with Bernoulli pixels, on one fixed draw of black-and-white Fashion-MNIST.
+pythae trains five epochs in batches of 128 with its usual optimiser and rate (Adam at 1e-3, float32), and its clock is
+the time of its training steps alone. Then ``pushforward.fit`` is given shares of that time, each a training of its own
+from new weights with the settings in ``QUICK``; its clock is that of the whole call, with validations, pictures and
+checkpoints. Both libraries are imported before the clocks start. The last line of a seed is our ``vae`` as it comes,
+without the matched network and with default settings, in the same time. Bounds are of all 10,000 test images, one draw
+each, by the same formula for both, in nats (higher is better).
 """
 
 import argparse
@@ -29,8 +30,11 @@ from pushforward.core.data import Rows
 
 EPOCHS = 5
 
-#: Shares of pythae's time that our training is given; the bar is a half.
-SHARES = (0.125, 0.25, 0.5)
+#: Shares of pythae's time that our training is given as its budget; the bar is a half for the whole call.
+SHARES = (0.125, 0.25, 0.43)
+
+#: How the matched network is trained: a high rate that rises slowly and falls late, matrices in 16 bits.
+QUICK = {"lr": 3e-3, "schedule": "wsd", "warmup": 0.1, "precision": "bf16"}
 
 
 def fixed(images: int) -> pf.Data:
@@ -62,11 +66,10 @@ def our_bound(run: pf.Run, x: Tensor) -> float:
     return float(model.log_prob(x, samples=1).mean())
 
 
-def fitted(data: pf.Data, budget: float, seed: int, threads: int, options: dict[str, Any]) -> tuple[float, pf.Run]:
+def fitted(data: pf.Data, budget: float, settings: pf.Settings, options: dict[str, Any]) -> tuple[float, pf.Run]:
     """The seconds of a whole call of ``fit``, and its run."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        settings = pf.Settings(seed=seed, threads=threads)
         run = pf.fit("vae", data, budget=budget, out=Path(folder, "run"), settings=settings, options=options)
         return time.perf_counter() - began, run
 
@@ -85,7 +88,7 @@ def one_seed(data: pf.Data, seed: int, threads: int) -> tuple[float, float]:
     print(f"seed {seed}: pythae, {EPOCHS} epochs: {goal:8.2f} nats in {seconds:6.1f} s", flush=True)
     reached = float("inf")
     for share in SHARES:
-        took, run = fitted(data, share * seconds, seed, threads, OPTIONS["mlp"])
+        took, run = fitted(data, share * seconds, pf.Settings(seed=seed, threads=threads, **QUICK), OPTIONS["mlp"])
         bound = our_bound(run, test)
         print(
             f"        same network:      {bound:8.2f} nats in {took:6.1f} s ({took / seconds:.2f} of its time)",
@@ -93,7 +96,7 @@ def one_seed(data: pf.Data, seed: int, threads: int) -> tuple[float, float]:
         )
         if bound >= goal:
             reached = min(reached, took / seconds)
-    took, run = fitted(data, seconds, seed, threads, {})
+    took, run = fitted(data, seconds, pf.Settings(seed=seed, threads=threads), {})
     better = our_bound(run, test) - goal
     print(f"        vae as it comes:   {goal + better:8.2f} nats in {took:6.1f} s, {better:+.2f} nats", flush=True)
     return reached, better
@@ -108,6 +111,7 @@ def main() -> int:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     data = fixed(given.images)
+    fitted(data, 0.1, pf.Settings(threads=given.threads, **QUICK), OPTIONS["mlp"])  # imports
     shares, nats = zip(*(one_seed(data, seed, given.threads) for seed in range(given.seeds)), strict=True)
     share = statistics.median(shares)
     print(f"pythae's bound is reached within {share:.2f} of its time (median of {given.seeds} seeds; bar: 0.50)")

@@ -5,7 +5,8 @@ import torch
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from pushforward.autoencoders.posteriors import (
-    FARTHEST,
+    HIGHEST,
+    LOWEST,
     Diagonal,
     Posterior,
     PosteriorHead,
@@ -103,7 +104,7 @@ def test_no_gradient_flows_through_a_detached_one():
 
 def test_log_variances_are_bounded_and_units_in_between_are_left_alone():
     raw = torch.tensor([-1e9, -0.01, 0.0, 0.01, 1e9])
-    assert torch.allclose(bounded(raw), torch.tensor([-FARTHEST, -0.01, 0.0, 0.01, FARTHEST]))
+    assert torch.allclose(bounded(raw), torch.tensor([LOWEST, -0.01, 0.0, 0.01, HIGHEST]))
     assert Diagonal(torch.zeros(1, 1), torch.tensor([1e9])).draw(torch.ones(1, 1))[0].isfinite().all()
 
 

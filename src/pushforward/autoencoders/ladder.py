@@ -22,9 +22,10 @@ __all__ = ["BottomUp", "Gaussian", "TopDownLayer", "Upward", "scale_steps"]
 
 Map = Float[Tensor, "batch channels height width"]
 
-#: Logarithms of standard deviations stay within this: e^-7 is a thousandth, finer than a posterior resolves in float32
-#: training; without a limit, one bad step can make a variance overflow.
-FARTHEST = 7.0
+#: Logarithms of standard deviations stay between these: e^-7 is a thousandth, finer than a posterior resolves in
+#: float32 training; e^2 times a prior of its own is far, and without a limit the network may go much farther for one
+#: unusual example in thousands, whose bound then weighs on the mean of all.
+LOWEST, HIGHEST = -7.0, 2.0
 
 
 def scale_steps(size: tuple[int, int], maps: int) -> list[Halving]:
@@ -50,7 +51,8 @@ class Gaussian(NamedTuple):
     def of(cls, parameters: Float[Tensor, "batch twice height width"]) -> "Gaussian":
         """The first half of the channels is the mean, the second the log-deviation, kept within its limits."""
         mean, raw = widened(parameters).chunk(2, 1)
-        return cls(mean, FARTHEST * torch.tanh(raw / FARTHEST))
+        limit = torch.where(raw < 0, -LOWEST, HIGHEST)
+        return cls(mean, limit * torch.tanh(raw / limit))
 
     def at(self, u: Map) -> Map:
         """The point u standard deviations from the mean."""

@@ -11,6 +11,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
@@ -261,5 +262,5 @@ class Model(nn.Module, ABC):
         return ", ".join(f"{name}={value}" for name, value in named)
 
     def _anchor(self) -> Tensor:
-        tensors = (*self.parameters(), *self.buffers())
+        tensors = chain(self.parameters(), self.buffers())  # lazily: it is asked several times a step
         return next((t for t in tensors if t.is_floating_point()), torch.empty(0))

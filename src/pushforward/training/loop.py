@@ -99,8 +99,7 @@ class Loop:
         self.total, self.pace = settings.steps, None
         self.position, self.means, self.interrupts = Position(), Means(), Interrupts(fabric)
         self.watch = Watch(observe, settings.remedy, bar.say)
-        self._drawing = 0.0
-        self._best: dict[str, Tensor] = {}
+        self._drawing, self._best = 0.0, dict[str, Tensor]()
         self._tensors: dict[str, Tensor] = {}
         parts = fabric.world_size * settings.accumulate
         most = min(settings.batch_size or model.batch_size, len(data.train))
@@ -236,9 +235,10 @@ class Loop:
             self._best = {name: t.detach().clone() for name, t in self.average.model.state_dict().items()}
             if self.folder is not None and self.fabric.is_global_zero:
                 saving.save_folder(self.average.model, self.folder)
-        lap = time.perf_counter()
-        # Pictures cost what they cost, but never more than a twentieth of the training they show.
-        if self.folder is not None and self.fabric.is_global_zero and self._drawing <= position.seconds / 20:
+        # Pictures never cost more than a twentieth of the training they show; a finished run is drawn by its maker.
+        wanted = self._drawing <= position.seconds / 20 and position.step < self.total
+        if self.folder is not None and self.fabric.is_global_zero and wanted:
+            lap = time.perf_counter()
             self.picture(self.average.model, self.folder)
             self._drawing += time.perf_counter() - lap
         self.bar.update(position.step, self.total or None, validation=self.say(figure))
