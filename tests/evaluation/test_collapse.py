@@ -6,11 +6,13 @@ import math
 import pytest
 import torch
 
+from pushforward.autoencoders.vae import VAE
 from pushforward.core.data import Rows
 from pushforward.core.errors import InputError
 from pushforward.core.modality import Points
 from pushforward.core.noise import Noise
 from pushforward.evaluation.collapse import latent_use, observe
+from pushforward.evaluation.collapse_words import advice
 from tests.evaluation.codes import Echo, Lens, Levels
 
 NORMAL = Rows(Noise(0, rows=2000).normal(2).double())
@@ -39,6 +41,44 @@ def test_units_are_counted_by_variance_and_by_nats():
     assert use.active == 2  # 0.0144 is above 0.01
     assert use.active_by_kl == 1  # and worth 0.007 nats
     assert use.rows == 256 and use.needed == 2
+
+
+@pytest.mark.parametrize("gain", [10.0, 0.0])
+def test_under_a_prior_of_one_piece_units_are_counted_by_their_means(gain: float):
+    """Nats are known of all four units together: that they come in one number does not make them one unit."""
+    torch.manual_seed(0)
+    vae = VAE(example=Points(dim=2), latent_dim=4, width=8, prior="mixture", prior_components=2)
+    with torch.no_grad():  # the means of the first two units move with x, or none do
+        last = vae.encoder.net.layers[-1]
+        last.weight.mul_(gain)
+        last.weight[2:4] = 0
+    use = latent_use(vae, NORMAL)
+    means = vae.encode(NORMAL.spread(256).x).double().var(0)
+    assert len(use.kl) == 1 and use.joint and use.units == 4 and use.needed == 2
+    assert use.active == use.active_by_kl == int((means > 0.01).sum()) == (2 if gain else 0)
+    assert str(use).startswith(f"{use.active} of 4 units have a mean that moves with the example, all together carry")
+    assert use.collapsed or gain
+    seen = observe(vae, NORMAL)
+    assert seen is not None and seen.record["units"] == 4 and seen.record["active_by_kl"] == use.active
+    assert seen.record["kl_each"] == [] and seen.record["kl"] == pytest.approx(use.kl[0])
+
+
+def test_only_what_the_model_uses_is_advised():
+    fields = {"example": Points(dim=2), "latent_dim": 2, "width": 8}
+    plain = advice(VAE(**fields), "...")
+    assert "set free_bits to 0.1 (it is 0), or fit with remedy='auto'" in plain
+    weighted = advice(VAE(**fields, objective="iwae", warm_up=0.0), "...")
+    assert "set warm_up to 0.2 (it is 0), or fit" in weighted and "free_bits" not in weighted
+    capacity = VAE(**fields, objective="capacity", capacity=2.0)
+    assert advice(capacity, "...").endswith("set free_bits to 0.1 (it is 0) and capacity to 25 (it is 2)")
+    assert capacity.ease(1) == "", "what it says about a remedy is so"
+    assert "remedy" not in advice(echo((1.0, 1.0), 1.0), "...")
+
+
+def test_a_capacity_is_given_time_to_rise():
+    fields = {"example": Points(dim=2), "latent_dim": 2, "width": 8}
+    capacity, plain = (observe(VAE(**fields, objective=name), NORMAL) for name in ("capacity", "elbo"))
+    assert (capacity.settling, plain.settling) == (0.5, 0.1)
 
 
 def test_information_is_at_most_the_logarithm_of_the_examples():

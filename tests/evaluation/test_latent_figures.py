@@ -5,7 +5,8 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image as Picture
 
-from pushforward.evaluation.latent_figures import draw_latents, draw_map, two_units
+from pushforward.evaluation.collapse import LatentUse
+from pushforward.evaluation.latent_figures import draw_latents, draw_map, draw_use, two_units
 from pushforward.evaluation.latents import Codes, codes_of
 from pushforward.probability.baselines import Gaussian
 from tests.evaluation.codes import Echo, Levels, Mirror
@@ -57,3 +58,12 @@ def test_the_fewer_codes_the_larger_their_points(count, area, classes):
     assert [float(points.get_sizes()[0]) for points in axes.collections] == [area] * classes
     if classes == 2:  # the marks of the legend are of one size
         assert [float(mark.get_sizes()[0]) for mark in axes.get_legend().legend_handles] == pytest.approx([36.0] * 2)
+
+
+@pytest.mark.parametrize(("kl", "label"), [((3.0, 0.0), "KL (nats)"), ((3.0,), "variance of the posterior mean")])
+def test_a_bar_for_every_unit_even_where_nats_are_those_of_all_together(kl, label):
+    use = LatentUse(kl=kl, variance=(1.0, 0.001), information=1.0, mismatch=0.1, needed=2, rows=9)
+    axes = Figure().subplots()
+    draw_use(axes, use)
+    assert axes.get_title() == "1 of 2 units active" and axes.get_ylabel() == label
+    assert len(axes.patches) == 2

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from pushforward.autoencoders.vae import VAE
 from pushforward.core.data import Rows
 from pushforward.core.errors import InputError
 from pushforward.core.modality import Label, Points
@@ -19,6 +20,7 @@ from pushforward.evaluation.latents import (
     traverse,
     unit_range,
 )
+from pushforward.flows.realnvp import RealNVP
 from tests.evaluation.codes import Echo, Mirror
 from tests.small_data import digits, points
 
@@ -52,9 +54,26 @@ def test_a_traversal_moves_one_unit():
 
 
 def test_the_range_of_a_unit_is_that_of_the_prior_or_of_the_codes():
-    codes = Codes(torch.tensor([[1.0], [3.0]]), torch.zeros(2, 1), None, (), (1,))
-    assert unit_range(Mirror(example=PLANE), codes, 0) == (-1.0, 5.0)  # mean 2, deviation 1
-    assert unit_range(Echo(example=PLANE, gain=(1.0, 1.0)), codes, 0) == (-3.0, 3.0)
+    z = torch.stack([torch.linspace(1, 3, 101), torch.linspace(-12, 12, 101)], 1)
+    codes = Codes(z, torch.zeros(101, 2), None, (), (2,))
+    assert unit_range(Mirror(example=PLANE), codes, 0) == pytest.approx((1.02, 2.98))  # the 1st and 99th percentile
+    assert unit_range(Echo(example=PLANE, gain=(1.0, 1.0)), codes, 1) == (-3.0, 3.0)
+
+
+@pytest.mark.parametrize("condition", [None, Label(names=("a", "b"))])
+def test_a_unit_is_moved_as_far_as_codes_go_where_the_prior_is_not_the_standard_normal(condition):
+    z = torch.linspace(-12, 12, 101)[:, None].expand(-1, 2)
+    codes = Codes(z, torch.zeros(101, 2), None, (), (2,))
+    torch.manual_seed(0)
+    fields = {"example": PLANE, "condition": condition, "latent_dim": 2, "width": 4}
+    learned = VAE(**fields, prior="mixture", prior_components=3)
+    flow = RealNVP(example=PLANE, condition=condition, width=4)
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    for model in (learned, VAE(**fields, prior="flow", flow=flow)):
+        assert unit_range(model, codes, 0) == pytest.approx((-11.76, 11.76), abs=1e-5)
+    assert unit_range(VAE(**fields), codes, 0) == (-3.0, 3.0)
 
 
 def test_on_a_great_circle_the_length_is_kept():

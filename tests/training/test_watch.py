@@ -44,6 +44,13 @@ def test_a_remedy_is_recorded_and_not_repeated_without_end():
     assert said.count("remedy: beta 1 from here on, and the KL term grows anew") == 3
 
 
+def test_a_model_with_nothing_to_ease_says_so_once(monkeypatch):
+    monkeypatch.setattr(Lens, "ease", lambda self, times: "")
+    lines, said, position, _ = looked([BAD] * 6, "auto")
+    assert said == [BAD.said, "remedy: this Lens has nothing to ease"]
+    assert position.eased == [] and not any("remedy" in line for line in lines)
+
+
 def test_nothing_is_concluded_before_the_kl_term_has_its_weight():
     early = BAD._replace(settling=0.5)
     said, position, model = [], Position(), lens(points())

@@ -5,7 +5,10 @@ settles on ignoring z if the code has its full price at once: on a ring in the p
 at -2.17 nats, and came to -1.2 with the warm-up, the best there is being -0.95.
 """
 
-__all__ = ["kl_weight", "ramp"]
+__all__ = ["RISE", "kl_weight", "ramp"]
+
+#: Share of the training over which the KL of objective="capacity" rises to its end.
+RISE = 0.5
 
 
 def kl_weight(progress: float, *, warm_up: float, cycles: int) -> float:

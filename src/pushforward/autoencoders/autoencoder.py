@@ -29,6 +29,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from pushforward.autoencoders.corruption import Corruption, check_corruption, corrupt
 from pushforward.autoencoders.posteriors import widened
 from pushforward.autoencoders.sparsity import Sparsity, activate, penalty
+from pushforward.autoencoders.start import has_scales, mean_over, pieces, take_scales_
 from pushforward.core.capabilities import HasLatent
 from pushforward.core.data import Batch, Condition
 from pushforward.core.errors import InputError
@@ -54,9 +55,6 @@ STRIDE = 30.0
 
 #: The largest image that "auto" gives to a perceptron: up to 32 x 32 grey pixels it learns more in a minute on a CPU.
 MLP_UP_TO = 1024
-
-#: Examples encoded at a time when the density of the codes is fitted.
-ROWS = 256
 
 
 @model
@@ -174,7 +172,19 @@ class Autoencoder(HasLatent):
 
     def stages(self) -> Sequence[Stage]:
         phase = Phase(name="fit", terms=self.terms, parameters=list(self.parameters()), clip=self._clip())
-        return [Stage(name="fit", phases=[phase]), Stage(name="codes", solve=self.solve)]
+        stages = [Stage(name="fit", phases=[phase]), Stage(name="codes", solve=self.solve)]
+        return [Stage(name="start", solve=self.start), *stages] if has_scales(self.embed) else stages
+
+    def start(self, train: Batch, valid: Batch, *, noise: Noise) -> Iterator[float]:
+        """Take the scales of a condition's numbers from training examples; the figure is the reconstruction."""
+
+        def reconstruction(part: Batch, _: Noise) -> Tensor:
+            z, c = self.infer(*part), self._embedded(part.condition, len(part.x))
+            return -self.observed.log_prob(part.x, self.decode_theta(z, c))
+
+        with self.at_rest():
+            take_scales_(self.embed, train)
+            yield float(mean_over(reconstruction, valid, noise))
 
     def solve(self, train: Batch, valid: Batch, *, noise: Noise) -> Iterator[float]:
         """Fit the density of h by EM; yields its nats per held-out code after every pass."""
@@ -183,12 +193,10 @@ class Autoencoder(HasLatent):
         yield from self.prior.solve(*codes, noise=noise)
 
     def _codes(self, batch: Batch) -> Float[Tensor, "n latent"]:
-        parts = []
-        for first in range(0, len(batch.x), ROWS):
-            x = batch.x[first : first + ROWS]
-            given = None if batch.condition is None else Condition(*(t[first : first + ROWS] for t in batch.condition))
-            parts.append(self.encoder(self.observed.inputs(x), self._embedded(given, len(x))))
-        return torch.cat(parts)
+        def h(x: Tensor, condition: Condition | None) -> Tensor:
+            return self.encoder(self.observed.inputs(x), self._embedded(condition, len(x)))
+
+        return torch.cat([h(*part) for part in pieces(batch)])
 
     def _classes(self, condition: Condition | None) -> Condition | None:
         return None if self.prior.condition is None else condition

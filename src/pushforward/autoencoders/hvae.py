@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from pushforward.autoencoders.annealing import kl_weight
 from pushforward.autoencoders.ladder import BottomUp, Gaussian, Map, TopDownLayer, Upward, scale_steps
+from pushforward.autoencoders.start import has_scales, mean_over, take_scales_
 from pushforward.core.capabilities import HasDensity, HasPosterior
 from pushforward.core.data import Batch, Condition
 from pushforward.core.errors import InputError
@@ -39,7 +40,7 @@ from pushforward.core.model import model
 from pushforward.core.noise import Noise
 from pushforward.core.stages import Phase, Stage
 from pushforward.core.units import Space
-from pushforward.nn.conditioning import RowConditioner, conditioner
+from pushforward.nn.conditioning import conditioner
 from pushforward.probability.likelihoods import LikelihoodName, likelihood_of, space_of
 
 __all__ = ["HVAE"]
@@ -287,14 +288,13 @@ class HVAE(HasDensity, HasPosterior):
         clip = 4.0 * math.prod(self.shape)
         phase = Phase(name="fit", terms=self.terms, parameters=list(self.parameters()), lr=2e-3, clip=clip)
         fit = Stage(name="fit", phases=[phase])
-        return [Stage(name="start", solve=self.take_scales), fit] if isinstance(self.embed, RowConditioner) else [fit]
+        return [Stage(name="start", solve=self.take_scales), fit] if has_scales(self.embed) else [fit]
 
     def take_scales(self, train: Batch, valid: Batch, *, noise: Noise) -> Iterator[float]:
         """Take the scales of a condition's numbers from training examples; the figure is the bound."""
         with torch.no_grad():
-            if isinstance(self.embed, RowConditioner) and train.condition:
-                self.embed.standardise_(train.condition.value[train.condition.present])
-            yield -float(self.log_likelihood(valid.x, valid.condition, noise=noise.part(0, len(valid.x))).mean())
+            take_scales_(self.embed, train)
+            yield -float(mean_over(lambda part, own: self.log_likelihood(*part, noise=own), valid, noise))
 
     # -- the parts --------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -149,3 +150,8 @@ class PseudoInputs(nn.Module):
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(count))
         self.inputs = nn.Parameter(torch.randn(count, *shape))  # of order one, until training examples take their place
+
+    @torch.no_grad()
+    def start_(self, x: Float[Tensor, "n *units"], inputs: Callable[[Tensor], Tensor]) -> None:
+        """Take evenly spaced examples, as the encoder reads them."""
+        self.inputs.copy_(inputs(x[torch.linspace(0, len(x) - 1, len(self.inputs)).long()]))

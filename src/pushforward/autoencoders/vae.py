@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pushforward.autoencoders.annealing import kl_weight, ramp
+from pushforward.autoencoders.annealing import RISE, kl_weight, ramp
 from pushforward.autoencoders.labels import LabelPrior, as_condition, sum_over_labels, unlabelled_last
 from pushforward.autoencoders.networks import NetworkName, Observation, Variance, sizes
 from pushforward.autoencoders.objectives import (
@@ -42,7 +42,8 @@ from pushforward.autoencoders.priors import (
     PseudoInputs,
     StandardNormal,
 )
-from pushforward.autoencoders.vae_checks import Absent, Gradient, Objective, PriorName, check_fields
+from pushforward.autoencoders.start import has_scales, mean_over, take_scales_
+from pushforward.autoencoders.vae_checks import Absent, Gradient, Objective, PriorName, check_fields, has_effect
 from pushforward.core.capabilities import HasDensity, HasPosterior
 from pushforward.core.data import Batch, Condition
 from pushforward.core.modality import Label, Modality, Points
@@ -51,7 +52,7 @@ from pushforward.core.noise import Noise
 from pushforward.core.stages import Phase, Stage
 from pushforward.core.units import Space
 from pushforward.nn.backbones import encoder
-from pushforward.nn.conditioning import RowConditioner, conditioner
+from pushforward.nn.conditioning import conditioner
 from pushforward.probability.entry_likelihoods import GaussianLikelihood
 from pushforward.probability.likelihoods import LikelihoodName, likelihood_of, space_of
 
@@ -130,8 +131,7 @@ class VAE(HasDensity, HasPosterior):
 
     def build(self) -> None:
         self.observed = likelihood_of(self.likelihood, self.example, self.fitted, components=self.components)
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        check_fields(fields, self.condition, gaussian=isinstance(self.observed, GaussianLikelihood))
+        check_fields(self, gaussian=isinstance(self.observed, GaussianLikelihood))
         self.embed = None if self.condition is None else conditioner(self.condition, CONDITION_WIDTH)
         self.head = PosteriorHead(self.posterior, self.latent_dim, shared=self.network == "linear")
         inputs, outputs = self.observed.input_shape, self.observed.theta[1:]
@@ -225,11 +225,13 @@ class VAE(HasDensity, HasPosterior):
                 distance = torch.stack([maximum_mean_discrepancy(each, prior.draw(noise)) for each in z]).mean()
                 return {**found, "kl": weight * beta * counted, "mmd": self.gamma * distance.expand(len(x))}
             case "capacity":
-                reach = ramp(self.progress, over=0.5) * self.capacity
+                reach = ramp(self.progress, over=RISE) * self.capacity
                 return {**found, "capacity": self.gamma * (counted - reach).abs()}
 
     def ease(self, times: int) -> str:
-        """The KL term with weight 1 at most, over half of what is left; from the second time on with free bits."""
+        """The KL term with weight 1 at most, over half of what is left, then with free bits; "" if it has no weight."""
+        if not has_effect(self, "beta"):
+            return ""
         self.eased = times
         free = f", free_bits={0.1 * (times - 1):.1f}" if times > 1 and self.objective != "iwae" else ""
         return f"beta={min(self.beta, 1.0):g}, warm_up={max(self.warm_up, 0.5):g}{free}"
@@ -330,20 +332,18 @@ class VAE(HasDensity, HasPosterior):
         clip = 4.0 * math.prod(self.shape)
         phase = Phase(name="fit", terms=self.terms, parameters=list(self.parameters()), lr=2e-3, clip=clip)
         fit = Stage(name="fit", phases=[phase])
-        starts = self.pseudo is not None or self.labels is not None or isinstance(self.embed, RowConditioner)
+        starts = self.pseudo is not None or self.labels is not None or has_scales(self.embed)
         return [Stage(name="start", solve=self.start), fit] if starts else [fit]
 
     def start(self, train: Batch, valid: Batch, *, noise: Noise) -> Iterator[float]:
         """Take scales and shares of conditions and the first pseudo-inputs from the data; the figure is the bound."""
         with torch.no_grad():
-            if isinstance(self.embed, RowConditioner) and train.condition:
-                self.embed.standardise_(train.condition.value[train.condition.present])
+            take_scales_(self.embed, train)
             if self.labels is not None and train.condition:
                 self.labels.start_(train.condition)
             if self.pseudo is not None:
-                rows = torch.linspace(0, len(train.x) - 1, self.prior_components).long()
-                self.pseudo.inputs.copy_(self.observed.inputs(train.x[rows]))
-            yield -float(self.log_likelihood(valid.x, valid.condition, noise=noise.part(0, len(valid.x))).mean())
+                self.pseudo.start_(train.x, self.observed.inputs)
+            yield -float(mean_over(lambda part, own: self.log_likelihood(*part, noise=own), valid, noise))
 
     def _sizes(self, shape: tuple[int, ...]) -> dict[str, Any]:
         condition = 0 if self.embed is None else CONDITION_WIDTH

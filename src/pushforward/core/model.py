@@ -194,8 +194,7 @@ class Model(nn.Module, ABC):
                 noise = Noise(seed, rows=rows, start=start + first)
                 part = None if given is None else Condition(*(t[first : first + rows] for t in given))
                 y = self.draw(rows, part, noise=noise, sampler=sampler)
-                fault = torch.isinf(y) if self.fitted.missing_is_nan else ~torch.isfinite(y)
-                if y.is_floating_point() and fault.any():
+                if y.is_floating_point() and self._spoilt(y):
                     raise FloatingPointError(f"sample: {type(self).__name__} drew a number that is not finite")
                 parts.append(self.fitted.decode(y, noise=noise))
         return torch.cat(parts)
@@ -260,6 +259,12 @@ class Model(nn.Module, ABC):
         pairs = [(f.name, getattr(self, f.name)) for f in dataclasses.fields(self) if f.name not in skip]
         named = [(name, type(value).__name__ if isinstance(value, Model) else repr(value)) for name, value in pairs]
         return ", ".join(f"{name}={value}" for name, value in named)
+
+    def _spoilt(self, y: Tensor) -> bool:
+        """Whether a draw holds a number it may not; a finite sum says "no" at once."""
+        if torch.isfinite(y.sum()):
+            return False
+        return bool((torch.isinf(y) if self.fitted.missing_is_nan else ~torch.isfinite(y)).any())
 
     def _anchor(self) -> Tensor:
         tensors = chain(self.parameters(), self.buffers())  # lazily: it is asked several times a step

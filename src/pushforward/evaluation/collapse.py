@@ -17,7 +17,8 @@ second an upper bound of the mismatch, both the better the smaller I is beside l
 
 A unit is *active* where the mean of its posterior moves with x, variance above 0.01 (Burda et al. 2016, section 4.2);
 or where it carries more than 0.05 nats. The second is the stricter one: a mean that moves by a tenth of the deviation
-of the prior is worth 0.005 nats.
+of the prior is worth 0.005 nats. Under a prior whose units depend on each other (a mixture, a flow) nats belong to all
+of them together, and units can be counted by their means alone.
 
 For discrete codes, what counts is how many codes are used and how evenly (``autoencoders/code_use.py``).
 
@@ -28,7 +29,9 @@ Reference:
 import math
 from dataclasses import dataclass
 
+from pushforward.autoencoders.annealing import RISE
 from pushforward.autoencoders.code_use import code_use
+from pushforward.autoencoders.vae_checks import has_effect
 from pushforward.core.capabilities import SCORING, HasCodebook, HasPosterior
 from pushforward.core.data import Batch, Rows, Split
 from pushforward.core.errors import InputError
@@ -63,7 +66,8 @@ class LatentUse:
     """How a model with a posterior uses its code, on average over held-out examples.
 
     Args:
-        kl: nats per unit, E KL(q(z_j | x) || p(z_j)).
+        kl: nats per unit, E KL(q(z_j | x) || p(z_j)); one number for all units together where those of the prior are
+            not independent.
         variance: of the posterior mean of every unit over the examples.
         information: I(x; z) in nats, at most the logarithm of ``rows``.
         mismatch: KL(q(z) || p(z)) in nats.
@@ -79,14 +83,24 @@ class LatentUse:
     rows: int
 
     @property
+    def units(self) -> int:
+        """How many the code has."""
+        return len(self.variance)
+
+    @property
+    def joint(self) -> bool:
+        """Whether nats are known of all units together only."""
+        return len(self.kl) != self.units
+
+    @property
     def active(self) -> int:
         """Units whose posterior mean moves with x."""
         return sum(v > ACTIVE_VARIANCE for v in self.variance)
 
     @property
     def active_by_kl(self) -> int:
-        """Units that carry nats."""
-        return sum(v > ACTIVE_KL for v in self.kl)
+        """Units that carry nats; where these are known of all units together only, those whose mean moves."""
+        return self.active if self.joint else sum(v > ACTIVE_KL for v in self.kl)
 
     @property
     def collapsed(self) -> bool:
@@ -99,8 +113,10 @@ class LatentUse:
 
     def __str__(self) -> str:
         """For people."""
+        nats = f"{sum(self.kl):.2f} nats per example"
+        do = f"have a mean that moves with the example, all together carry {nats}" if self.joint else f"carry {nats}"
         return (
-            f"{self.active_by_kl} of {len(self.kl)} units carry {sum(self.kl):.2f} nats per example; "
+            f"{self.active_by_kl} of {self.units} units {do}; "
             f"I(x; z) is {self.information:.2f} or more, KL(q(z) || p(z)) {self.mismatch:.2f} or less"
         )
 
@@ -125,7 +141,7 @@ def latent_use(model: HasPosterior, split: Split, *, rows: int = ROWS, seed: int
         variance=tuple(means.var(0).tolist()),
         information=float((log_pairs.diagonal() - log_aggregate).mean()),
         mismatch=float((log_aggregate - log_prior).mean()),
-        needed=min(len(kl), math.prod(model.shape)),
+        needed=min(means.shape[1], math.prod(model.shape)),
         rows=len(x),
     )
 
@@ -149,16 +165,18 @@ def observe(model: Model, split: Split) -> Observation | None:
         use = latent_use(model, split)
         record = {
             "rows": use.rows,
-            "units": len(use.kl),
+            "units": use.units,
             "active": use.active,
             "active_by_kl": use.active_by_kl,
             "kl": sum(use.kl),
+            "joint": use.joint,
             "information": use.information,
             "mismatch": use.mismatch,
-            "kl_each": [round(v, 4) for v in use.kl] if len(use.kl) <= SHOWN else [],
+            "kl_each": [] if use.joint or use.units > SHOWN else [round(v, 4) for v in use.kl],
         }
         said = advice(model, str(use)) if use.collapsed else ""
-        return Observation(record, use.collapsed, said, settling=getattr(model, "warm_up", 0.0))
+        settling = getattr(model, "warm_up", 0.0) if has_effect(model, "warm_up") else RISE
+        return Observation(record, use.collapsed, said, settling=settling)
     return None
 
 

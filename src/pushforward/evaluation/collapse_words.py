@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from pushforward.core.capabilities import HasCodebook
+from pushforward.autoencoders.vae_checks import has_effect
+from pushforward.core.capabilities import HasCodebook, HasLatent
 from pushforward.core.model import Model
 
 __all__ = ["advice"]
@@ -12,6 +13,7 @@ KL_REMEDIES: tuple[tuple[str, Any, str], ...] = (
     ("beta", lambda beta: beta > 1, "beta to 1"),
     ("warm_up", lambda share: share < 0.1, "warm_up to 0.2"),
     ("free_bits", lambda nats: nats == 0, "free_bits to 0.1"),
+    ("capacity", lambda nats: nats < 25, "capacity to 25"),
     ("depth", lambda layers: layers > 2, "depth to 2 (a weaker decoder needs its code more)"),
 )
 
@@ -25,7 +27,13 @@ def advice(model: Model, seen: str) -> str:
     """
     if isinstance(model, HasCodebook):
         return f"codebook collapse: {seen}; set a smaller codebook, or a lower lr"
-    fields = ((name, getattr(model, name, None), helps, to) for name, helps, to in KL_REMEDIES)
-    found = [f"{to} (it is {now:g})" for _, now, helps, to in fields if isinstance(now, (int, float)) and helps(now)]
+    found = []
+    for name, helps, to in KL_REMEDIES:
+        now = getattr(model, name, None)
+        if isinstance(now, (int, float)) and has_effect(model, name) and helps(now):
+            found.append(f"{to} (it is {now:g})")
     what = " and ".join(found[:2]) or "a weaker decoder"
-    return f"posterior collapse: {seen}; set {what}, or fit with remedy='auto' (--remedy auto)"
+    # What ``ease`` lowers is the weight of the KL term.
+    eased = isinstance(model, HasLatent) and type(model).ease is not HasLatent.ease and has_effect(model, "beta")
+    auto = ", or fit with remedy='auto' (--remedy auto)" if eased else ""
+    return f"posterior collapse: {seen}; set {what}{auto}"

@@ -13,7 +13,7 @@ from pushforward.core.capabilities import HasCodebook, HasLatent, HasPosterior
 from pushforward.core.data import Data, Rows
 from pushforward.core.files import write_bytes
 from pushforward.core.model import Model
-from pushforward.evaluation.collapse import ACTIVE_KL, CODE_ROWS, latent_use
+from pushforward.evaluation.collapse import ACTIVE_KL, ACTIVE_VARIANCE, CODE_ROWS, LatentUse, latent_use
 from pushforward.evaluation.latent_maps import latent_map
 from pushforward.evaluation.latents import Codes, codes_of
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_latents", "draw_map", "save_figure", "two_units"]
+__all__ = ["draw_latents", "draw_map", "draw_use", "save_figure", "two_units"]
 
 BLUE, ORANGE, GREY = "#2a6fb0", "#d1661c", "#9a9a9a"
 
@@ -52,7 +52,7 @@ def draw_latents(model: Model, data: Data, folder: Path) -> Path | None:
         case HasCodebook():
             _bars_of_codes(left, model, data)
         case HasPosterior():
-            _bars_of_units(left, np.array(latent_use(model, data.valid).kl))
+            draw_use(left, latent_use(model, data.valid))
         case _:
             spread = np.sort(codes.z.double().numpy().var(0))[::-1][:UNITS]
             left.bar(range(len(spread)), spread, color=BLUE)
@@ -102,14 +102,17 @@ def draw_map(axes: "Axes", plane: Tensor, codes: Codes) -> None:
         axes.legend(fontsize=7, markerscale=alike, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
-def _bars_of_units(axes: "Axes", kl: np.ndarray) -> None:
-    order = np.argsort(-kl)[:UNITS]
-    colours = [BLUE if kl[unit] > ACTIVE_KL else ORANGE for unit in order]
-    axes.bar(range(len(order)), kl[order], color=colours)
+def draw_use(axes: "Axes", use: LatentUse) -> None:
+    """Nats of every unit; where these are known of all units together only, how far its posterior mean moves."""
+    figures, least = (use.variance, ACTIVE_VARIANCE) if use.joint else (use.kl, ACTIVE_KL)
+    name = "variance of the posterior mean" if use.joint else "KL (nats)"
+    heights = np.array(figures)
+    order = np.argsort(-heights)[:UNITS]
+    colours = [BLUE if heights[unit] > least else ORANGE for unit in order]
+    axes.bar(range(len(order)), heights[order], color=colours)
     axes.set_xticks(range(len(order)) if len(order) <= 20 else [], [str(u) for u in order] if len(order) <= 20 else [])
-    active = int((kl > ACTIVE_KL).sum())
-    axes.set(xlabel="unit, by what it carries", ylabel="KL (nats)", title=f"{active} of {len(kl)} units active")
-    axes.axhline(ACTIVE_KL, color=GREY, lw=0.8)
+    axes.set(xlabel="unit, by what it carries", ylabel=name, title=f"{use.active_by_kl} of {use.units} units active")
+    axes.axhline(least, color=GREY, lw=0.8)
 
 
 def _bars_of_codes(axes: "Axes", model: HasCodebook, data: Data) -> None:

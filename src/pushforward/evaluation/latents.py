@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from pushforward.autoencoders.posteriors import log_standard
 from pushforward.core.capabilities import HasLatent, HasPosterior
 from pushforward.core.data import Batch, Split
 from pushforward.core.errors import InputError, check_count
@@ -110,12 +111,13 @@ def decoded(
 def unit_range(model: HasLatent, codes: Codes, unit: int) -> tuple[float, float]:
     """Where a unit may be moved to without leaving what the decoder has seen.
 
-    Three deviations of the prior where the model has one, else three deviations of the codes, about their mean.
+    Three deviations of the prior where that is the standard normal; else, as codes may lie anywhere, from the 1st to
+    the 99th percentile of those of data.
     """
-    if isinstance(model, HasPosterior):
+    if isinstance(model, HasPosterior) and _is_standard(model, codes):
         return -3.0, 3.0
-    mean, deviation = float(codes.z[:, unit].mean()), float(codes.z[:, unit].std(correction=0))
-    return mean - 3 * deviation, mean + 3 * deviation
+    low, high = torch.quantile(codes.z[:, unit].double(), torch.tensor([0.01, 0.99], dtype=torch.float64)).tolist()
+    return low, high
 
 
 def traverse(z: Float[Tensor, "latent"], unit: int, values: Sequence[float]) -> Float[Tensor, "steps latent"]:
@@ -182,6 +184,14 @@ def nearest_codes(z: Float[Tensor, "m latent"], codes: Codes, k: int = 5) -> Nea
         InputError: if ``k`` is not between 1 and the number of codes.
     """
     return nearest(z, codes.z, k)
+
+
+def _is_standard(model: HasPosterior, codes: Codes) -> bool:
+    """Whether p(z) is N(0, I), by what it says of a few codes: no two densities agree on all of them by chance."""
+    z = codes.z[:16].to(model.device, model.dtype)
+    with model.at_rest():
+        said = model.log_prior(z.reshape(-1, *codes.shape), model.given(None, len(z)))
+    return torch.allclose(said.double(), log_standard(z.double()).sum(1), rtol=1e-4, atol=1e-4)
 
 
 def _encode(model: HasLatent, batch: Batch, rows: slice) -> Tensor:

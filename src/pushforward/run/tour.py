@@ -197,8 +197,9 @@ def _used(record: dict[str, Any]) -> list[str]:
     if "perplexity" in record:
         share, perplexity = 100 * record["used"], record["perplexity"]
         return [f"{share:.0f} % of {record['codes']:,} codes occur, perplexity {perplexity:.3g}"]
+    do = "have a mean that moves with the example, all together carry" if record["joint"] else "carry"
     return [
-        f"{record['active_by_kl']} of {record['units']} units carry {record['kl']:.2f} nats per example",
+        f"{record['active_by_kl']} of {record['units']} units {do} {record['kl']:.2f} nats per example",
         f"the code tells {record['information']:.2f} nats of the example or more, I(x; z); {record['rows']} examples "
         f"can show {math.log(record['rows']):.2f} at most",
         f"codes of data lie {record['mismatch']:.2f} nats or less from where samples are drawn, KL(q(z) || p(z))",

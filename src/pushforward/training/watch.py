@@ -73,6 +73,8 @@ class Watch:
         if self.remedy == "off" or len(position.eased) == MOST or not isinstance(trained, HasLatent):
             return {}
         if not (done := trained.ease(len(position.eased) + 1)):
+            if position.collapsed == PATIENCE:
+                self.say(f"remedy: this {type(trained).__name__} has nothing to ease")
             return {}
         position.eased.append(position.step)
         position.collapsed = 0
