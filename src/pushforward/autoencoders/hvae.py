@@ -283,9 +283,9 @@ class HVAE(HasDensity, HasPosterior):
         return torch.cat([layer.posterior.kl().flatten(1) for layer in visited], 1)
 
     def stages(self) -> Sequence[Stage]:
-        # Four nats per number is about the usual size of a gradient here; one bad draw of a narrow layer can give
-        # a thousand times that.
-        clip = 4.0 * math.prod(self.shape)
+        # One nat per number: on black-and-white digits a usual gradient is a tenth of that, and one bad draw of a
+        # narrow layer can give a thousand times as much.
+        clip = 1.0 * math.prod(self.shape)
         phase = Phase(name="fit", terms=self.terms, parameters=list(self.parameters()), lr=2e-3, clip=clip)
         fit = Stage(name="fit", phases=[phase])
         return [Stage(name="start", solve=self.take_scales), fit] if has_scales(self.embed) else [fit]
