@@ -13,8 +13,11 @@ latent-variable model, whose likelihood is a sum over all maps of codes. The one
 
 a bound without noise. A sample is a map drawn from the prior, and an example drawn from p(x | k).
 
+On request, a critic and a perceptual distance make reconstructions of images sharp (``judges.py``).
+
 Reference:
-    van den Oord, Vinyals and Kavukcuoglu 2017, "Neural Discrete Representation Learning".
+    van den Oord, Vinyals and Kavukcuoglu 2017, "Neural Discrete Representation Learning"; Esser, Rombach and Ommer
+    2021, "Taming Transformers for High-Resolution Image Synthesis", section 3.1 (critic and perceptual distance).
 """
 
 import dataclasses
@@ -27,6 +30,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from pushforward.autoencoders.judges import Judges
 from pushforward.autoencoders.posteriors import widened
 from pushforward.autoencoders.quantizer import Pass
 from pushforward.autoencoders.quantizers import QuantizerName, code_counts, quantizer_of
@@ -97,6 +101,8 @@ class VQVAE(HasDensity, HasCodebook):
     likelihood: LikelihoodName = "auto"  # Of an example given its codes.
     prior: HasDensity | None = dataclasses.field(default_factory=nothing)  # Name of the model of the codes.
     prior_share: float = 0.5  # Share of the training steps that the prior gets.
+    adversarial: float = 0.0  # Weight of a critic of patches of images, in nats per entry: sharper, less exact.
+    perceptual: float = 0.0  # Weight of the distance in features of images, in nats per entry.
 
     def build(self) -> None:
         for name, least in (("code_dim", 1), ("halvings", 0), ("places", 1), ("width", 1), ("depth", 0)):
@@ -121,6 +127,9 @@ class VQVAE(HasDensity, HasCodebook):
         self.codes_are = self.part_example("prior", self.example, fields_of(self))
         self.encoder, self.decoder = self._networks()
         self.prior = self._prior()
+        # Last, so that all other weights start as they do without.
+        weights = {"adversarial": self.adversarial, "perceptual": self.perceptual}
+        self.judges = Judges(self.example, self.condition, **weights)
 
     @classmethod
     def space_for(cls, example: Modality, fields: Mapping[str, Any]) -> Space:
@@ -151,24 +160,41 @@ class VQVAE(HasDensity, HasCodebook):
     # -- training ---------------------------------------------------------------------------------------------------
 
     def stages(self) -> Sequence[Stage]:
-        prior = self._prior_model()
-        own = [p for name, p in self.named_parameters() if not name.startswith("prior.")]
+        own = [p for name, p in self.named_parameters() if not name.startswith(("prior.", "judges."))]
         # An entry that hardly varies gets a tiny variance, and the first example in which it does is then a gradient
         # a thousand times the usual. Four per entry is about the usual size, so Adam sees little of the clipping.
         clip = 4.0 * math.prod(self.shape)
-        first = Phase(name="codes", terms=self.fit_codes, parameters=own, lr=1e-3, clip=clip)
-        return [Stage(name="codes", phases=[first], share=1 - self.prior_share), *map(self._of_prior, prior.stages())]
+        codes = Phase(name="codes", terms=self.fit_codes, parameters=own, lr=1e-3, clip=clip)
+        judged = {"pictures": self.fit_pictures, "critic": self.fit_critic, "features": self.fit_features}
+        first = self.judges.stages(codes, **judged, share=1 - self.prior_share)
+        return [*first, *map(self._of_prior, self._prior_model().stages())]
 
     def fit_codes(
         self, x: Shaped[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
     ) -> dict[str, Float[Tensor, "batch"]]:
         """What the first stage descends on: -log p(x | q(x)), and the loss of the quantiser summed over places."""
-        found = self.quantize(self._vectors(x))
-        theta = self.decode_theta(found.vectors.reshape(len(x), -1))
-        return {
-            "reconstruction": -self.observed.log_prob(x, theta),
-            "quantisation": found.loss.reshape(len(x), -1).sum(1),
-        }
+        return self._fitted(x)[0]
+
+    def fit_pictures(
+        self, x: Shaped[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
+    ) -> dict[str, Float[Tensor, "batch"]]:
+        """The same, and what the judges have against the mean of p(x | q(x))."""
+        terms, theta = self._fitted(x)
+        return terms | self.judges.terms(self.observed.inputs(x), self._mean_picture(theta))
+
+    def fit_critic(
+        self, x: Shaped[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
+    ) -> dict[str, Float[Tensor, "batch"]]:
+        """What the critic descends on: examples told from their reconstructions."""
+        with torch.no_grad():
+            mean = self._mean_picture(self.decode_theta(self._of_codes(self._codes(x))))
+        return self.judges.critic_terms(self.observed.inputs(x), mean)
+
+    def fit_features(
+        self, x: Shaped[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
+    ) -> dict[str, Float[Tensor, "batch"]]:
+        """What the features of the perceptual distance descend on: classes, or quarter turns."""
+        return self.judges.feature_terms(self.observed.inputs(x), condition, noise=noise)
 
     def fit_prior(
         self, x: Shaped[Tensor, "batch *units"], condition: Condition | None, *, noise: Noise
@@ -243,6 +269,20 @@ class VQVAE(HasDensity, HasCodebook):
         return widened(self.decoder(z))
 
     # -- the parts --------------------------------------------------------------------------------------------------
+
+    def _fitted(self, x: Shaped[Tensor, "batch *units"]) -> tuple[dict[str, Tensor], Float[Tensor, "batch *theta"]]:
+        """The terms of the codes, and the parameters of p(x | q(x))."""
+        found = self.quantize(self._vectors(x))
+        theta = self.decode_theta(found.vectors.reshape(len(x), -1))
+        terms = {
+            "reconstruction": -self.observed.log_prob(x, theta),
+            "quantisation": found.loss.reshape(len(x), -1).sum(1),
+        }
+        return terms, theta
+
+    def _mean_picture(self, theta: Float[Tensor, "batch *theta"]) -> Float[Tensor, "batch channels height width"]:
+        """The mean of p(x | theta) as an encoder reads it."""
+        return self.observed.inputs(self.observed.mean(theta))
 
     def _vectors(self, x: Shaped[Tensor, "batch *units"]) -> Float[Tensor, "places dim"]:
         """What the encoder makes of x: a row for every place of every example."""

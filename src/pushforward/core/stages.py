@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 from torch.nn import Parameter
@@ -50,9 +51,12 @@ class Stage:
         phases: one after another within each step.
         solve: instead of phases: fits the model to whole splits, yielding its figure after every pass.
         share: of all training steps.
+        keep: whether the weights that end up in the model are those that validated best within the stage, or its last
+            ones, where the figure of validation is not what the stage is after.
     """
 
     name: str
     phases: Sequence[Phase] = ()
     solve: Solve | None = None
     share: float = 1.0
+    keep: Literal["best", "last"] = "best"

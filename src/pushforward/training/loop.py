@@ -231,7 +231,7 @@ class Loop:
         figure = self.validate(self.average.model)
         if not math.isfinite(figure):
             raise Diverged(f"training: after step {position.step} the validation figure is {figure:g}; try a lower lr")
-        if position.improved(figure, self.slack()):
+        if position.improved(figure, math.inf if stage.keep == "last" else self.slack()):
             self._best = {name: t.detach().clone() for name, t in self.average.model.state_dict().items()}
             if self.folder is not None and self.fabric.is_global_zero:
                 saving.save_folder(self.average.model, self.folder)
