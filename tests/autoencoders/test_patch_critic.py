@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pushforward.autoencoders import patch_critic
-from pushforward.autoencoders.patch_critic import PatchCritic
+from pushforward.autoencoders.patch_critic import GAMMA, PatchCritic
 
 
 def flat(bright: int, of: int) -> Tensor:
@@ -74,7 +74,7 @@ def test_the_terms_are_what_the_formula_says():
     assert torch.allclose(terms["fake"], -(1 - critic(fake).sigmoid()).log().mean((1, 2)))
     assert torch.allclose(critic.unconvinced(fake), -critic(fake).sigmoid().log().mean((1, 2)))
     slopes = [torch.func.grad(lambda x: critic(x[None]).sum())(x).square().sum() for x in real]
-    assert torch.allclose(terms["r1"], 0.5 / 16 * torch.stack(slopes), rtol=1e-10)
+    assert torch.allclose(terms["r1"], 0.5 * GAMMA / 16 * torch.stack(slopes), rtol=1e-10)
 
 
 def test_who_judges_does_not_learn_and_who_learns_is_not_judged():
