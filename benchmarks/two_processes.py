@@ -24,7 +24,7 @@ TOLERANCE = 1e-8
 STEPS = 20
 
 #: Fields whose choices change what has to agree between processes.
-VARIANTS = {"regularize": ("r1", "spectral"), "quantizer": ("codebook", "residual", "fsq")}
+VARIANTS = {"regularize": ("r1", "spectral"), "quantizer": ("codebook", "residual", "fsq"), "adversarial": (1.0,)}
 
 
 def work(model: str, options: str, out: str) -> None:
