@@ -62,9 +62,9 @@ def fit(model: VQVAE, train: Split, *, seconds: float, steps: int, seed: int) ->
     (phase,) = model.stages()[0].phases
     optimiser = torch.optim.AdamW(phase.parameters, lr=phase.lr, fused=True)
     batches = Batches(train, model.batch_size, seed)
-    began = time.perf_counter()
+    began, step = time.perf_counter(), 0
     model.train()
-    for step in range(steps or 10**9):
+    while True:
         spent = step / steps if steps else (time.perf_counter() - began) / seconds
         if spent >= 1:
             break
@@ -79,6 +79,7 @@ def fit(model: VQVAE, train: Split, *, seconds: float, steps: int, seed: int) ->
         torch.nn.utils.clip_grad_norm_(phase.parameters, phase.clip or math.inf)
         optimiser.step()
         model.after_step()
+        step += 1
     model.eval()
     return step, time.perf_counter() - began
 
