@@ -34,7 +34,7 @@ EPOCHS = 5
 SHARES = (0.125, 0.25, 0.43)
 
 #: How the matched network is trained: a high rate that rises slowly and falls late, matrices in 16 bits.
-QUICK = {"lr": 3e-3, "schedule": "wsd", "warmup": 0.1, "precision": "bf16"}
+QUICK = {"lr": 4e-3, "schedule": "wsd", "warmup": 0.1, "precision": "bf16"}
 
 
 def fixed(images: int) -> pf.Data:
