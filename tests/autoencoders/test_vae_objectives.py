@@ -11,6 +11,7 @@ from pushforward.core.errors import InputError
 from pushforward.core.modality import Image, Label, Points
 from pushforward.core.noise import Noise
 from pushforward.flows.realnvp import RealNVP
+from pushforward.probability.baselines import Gaussian
 from pushforward.probability.ppca import LinearGaussian, fit_ppca
 from tests.autoencoders.test_vae import linear_data
 from tests.helpers import train
@@ -234,6 +235,10 @@ def test_a_flow_made_for_another_condition_is_refused():
         ({"prior": "flow"}, "flow: got None, prior='flow' needs a model of points of 2 numbers"),
         ({"flow": RealNVP(example=Points(dim=2))}, "flow: got RealNVP, which only prior='flow' uses"),
         ({"prior": "flow", "flow": RealNVP(example=Points(dim=3))}, "flow: got RealNVP, prior='flow' needs"),
+        (
+            {"prior": "flow", "flow": Gaussian(example=Points(dim=2))},
+            "flow: got Gaussian, which is fitted in closed form",
+        ),
         (
             {"objective": "iwae", "gradient": "dreg", "posterior": "iaf"},
             "gradient: got 'dreg', posterior='iaf' accepts",

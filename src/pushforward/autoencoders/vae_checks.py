@@ -115,6 +115,7 @@ def _conflicts(model: Model, fields: Mapping[str, Any], gaussian: bool) -> list[
     gradient, absent = fields["gradient"], fields["absent"]
     exact = isinstance(flow, HasDensity) and flow.kind == "exact" and flow.example == Points(dim=fields["latent_dim"])
     alike = not isinstance(flow, Model) or flow.condition in (None, model.condition)
+    learns = not isinstance(flow, Model) or any(stage.phases for stage in flow.stages())
     summed = isinstance(model.condition, Label) and objective in ("elbo", "iwae")
     return [
         (
@@ -130,6 +131,7 @@ def _conflicts(model: Model, fields: Mapping[str, Any], gaussian: bool) -> list[
             prior == "flow" and not exact,
         ),
         ("flow", "which was made for another condition than this model, expected one for the same or none", not alike),
+        ("flow", "which is fitted in closed form, expected a model that learns step by step", not learns),
         ("gradient", "posterior='iaf' accepts 'plain'", gradient == "dreg" and posterior == "iaf"),
         ("gradient", "absent='marginal' accepts 'plain'", gradient == "dreg" and absent == "marginal"),
         (
