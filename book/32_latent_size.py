@@ -30,7 +30,7 @@ chapter = Chapter("How large a code?")
 directions = 3  # hidden ones of the toy data, at most 7: this many units come alive, however many there are
 spread = 1.5  # of the weakest hidden direction in units of the noise: at 0.3 it is not worth the nats it costs
 sizes = [1, 2, 4, 8, 16, 32]  # of the code of the digits: the bound stops growing, look where
-steps = chapter.size(900, smoke=15)  # of training: with few, large codes look worse than they are
+steps = chapter.size(750, smoke=15)  # of training: with few, large codes look worse than they are
 
 folder = tempfile.TemporaryDirectory()
 
